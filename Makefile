@@ -1,0 +1,101 @@
+# Every command of this repository; `make` alone prints them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PROJECTS := exporter examples/chat preview native
+SOURCES := $(addsuffix /src,$(PROJECTS)) jsonnet tests
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+##@ Run
+
+.PHONY: demo
+demo: $(READY) ## Run the whole stack here, as plain processes; Ctrl-C stops it
+	@exec $(BIN)/claw-native demo
+
+.PHONY: demo-check
+demo-check: $(READY) ## Beside a running demo: is every job up, every panel filled, every alert delivered?
+	@$(BIN)/claw-native check
+
+.PHONY: demo-clean
+demo-clean: $(READY) ## Forget the demo's data (the fetched programs stay)
+	@$(BIN)/claw-native clean
+
+.PHONY: status
+status: $(READY) ## What runs in the demo, from another terminal
+	@$(BIN)/claw-native status
+
+.PHONY: logs
+logs: $(READY) ## Follow the demo's logs; one service with SERVICE=name
+	@$(BIN)/claw-native logs $(SERVICE)
+
+.PHONY: tools
+tools: $(READY) ## Fetch Prometheus, Alertmanager, Postgres, Redis and the exporters into .run/tools
+	@$(BIN)/claw-native tools
+
+##@ Change
+
+.PHONY: generate
+generate: $(READY) ## Write everything that is derived: rules, routes, dashboards, metrics.json, tables in docs
+	@$(BIN)/python -m claw_exporter.render
+	@$(BIN)/python jsonnet/generate.py
+
+.PHONY: format
+format: $(READY) ## Format the Python code
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix --quiet $(SOURCES)
+
+.PHONY: lock
+lock: $(READY) ## Compile the hashed requirements files anew, with the newest versions
+	@bash requirements/lock.sh --upgrade
+
+.PHONY: golden
+golden: $(READY) ## Rewrite the golden files of the tests; the diff is the change of contract
+	@CLAW_TEST_GOLDEN=rewrite $(BIN)/pytest tests -q -k golden
+
+.PHONY: screenshots
+screenshots: $(READY) ## Draw every dashboard of a running demo in headless Chromium into docs/images
+	@$(BIN)/python -m claw_preview.screenshots docs/images
+
+##@ Prove
+
+.PHONY: check
+check: $(READY) ## Format, lint, types, and no difference between sources and generated files
+	@$(BIN)/ruff format --check --quiet $(SOURCES)
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@for project in $(PROJECTS); do $(BIN)/mypy --no-error-summary $$project/src; done
+	@$(BIN)/mypy --no-error-summary jsonnet tests
+	@$(BIN)/python -m claw_exporter.render --check
+	@$(BIN)/python jsonnet/generate.py --check
+
+.PHONY: test
+test: check tools ## Everything that must hold, with the real servers (at most 20 minutes)
+	@rm -f .coverage .coverage.*
+	@$(BIN)/pytest tests --cov
+	@$(BIN)/python tests/coverage.py
+
+.PHONY: test-quick
+test-quick: $(READY) ## The tests that start no server
+	@$(BIN)/pytest tests -q -m "not tools and not stack"
+
+##@ Set up
+
+.PHONY: venv
+venv: $(READY) ## Make the virtual environment (every other target does it when needed)
+
+$(READY): requirements/dev.txt $(addsuffix /pyproject.toml,$(PROJECTS))
+	@bash native/bootstrap.sh $(VENV) $(PROJECTS)
+	@touch $@
+
+.PHONY: clean
+clean: ## Forget the virtual environment, the fetched programs and the demo's data
+	@if [ -x $(BIN)/claw-native ]; then $(BIN)/claw-native clean; fi
+	@rm -rf $(VENV) .run
+
+.PHONY: help
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

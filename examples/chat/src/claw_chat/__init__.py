@@ -1,0 +1,1 @@
+"""An example chat back end as users write them, measured by claw-exporter."""

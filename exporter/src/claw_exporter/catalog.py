@@ -1,0 +1,334 @@
+"""Every metric this project exposes: the only place where one is named.
+
+From this table come the live instruments, ``exporter/metrics.json``, ``docs/MONITORING_METRICS.md`` and the
+expressions of dashboards, rules and alerts. Names and label values that requirement document 4 fixed stay.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from claw_exporter.spec import Counter, Gauge, Histogram, Metric
+
+# Every threshold an alert or a dashboard compares a quantile with is one of these bounds (asserted in Jsonnet).
+HTTP_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+HTTP_BYTES: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0, 100_000_000.0)
+AI_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0)
+FIRST_TOKEN_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 120.0)
+PER_TOKEN_SECONDS: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+STORE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+TOOL_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+SOCKET_SECONDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+
+RESPONSE_STATUSES: Final = ("ok", "error", "cancelled")
+OPERATION_STATUSES: Final = ("ok", "error")
+TOKEN_TYPES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
+STEP_TYPES: Final = ("think", "act", "observe", "response")
+
+# -- HTTP ----------------------------------------------------------------------------------------------------
+HTTP_REQUESTS: Final = Counter(
+    name="claw_ai_http_requests_total",
+    help="HTTP requests answered. 499: the client left first; 500 also where a response broke mid-stream.",
+    labels=("method", "endpoint", "status"),
+)
+HTTP_REQUEST_DURATION: Final = Histogram(
+    name="claw_ai_http_request_duration_seconds",
+    help="Time from a request's start to the last byte of its response, background tasks not included.",
+    unit="seconds",
+    labels=("method", "endpoint", "status_class"),
+    buckets=HTTP_SECONDS,
+)
+HTTP_TIME_TO_FIRST_BYTE: Final = Histogram(
+    name="claw_ai_http_time_to_first_byte_seconds",
+    help="Time from a request's start to the first body byte, for responses sent in more than one part.",
+    unit="seconds",
+    labels=("method", "endpoint"),
+    buckets=HTTP_SECONDS,
+)
+HTTP_RESPONSE_SIZE: Final = Histogram(
+    name="claw_ai_http_response_size_bytes",
+    help="Body bytes sent, streamed parts included.",
+    unit="bytes",
+    labels=("method", "endpoint"),
+    buckets=HTTP_BYTES,
+)
+HTTP_ACTIVE: Final = Gauge(
+    name="claw_ai_http_active_connections",
+    help="HTTP requests in flight (idle keep-alive connections are not counted).",
+)
+WEBSOCKET_CONNECTIONS: Final = Gauge(
+    name="claw_ai_websocket_connections", help="WebSocket connections open now.", labels=("endpoint",)
+)
+WEBSOCKET_DURATION: Final = Histogram(
+    name="claw_ai_websocket_duration_seconds",
+    help="Life of a WebSocket connection, by close code.",
+    unit="seconds",
+    labels=("endpoint", "close_code"),
+    buckets=SOCKET_SECONDS,
+)
+
+# -- AI answers ----------------------------------------------------------------------------------------------
+AI_RESPONSE_DURATION: Final = Histogram(
+    name="claw_ai_ai_response_duration_seconds",
+    help="Time from calling the model to the last part of its answer.",
+    unit="seconds",
+    labels=("model", "provider", "status"),
+    buckets=AI_SECONDS,
+    values={"status": RESPONSE_STATUSES},
+)
+AI_TIME_TO_FIRST_TOKEN: Final = Histogram(
+    name="claw_ai_ai_time_to_first_token_seconds",
+    help="Time from calling the model to the first part of a streamed answer.",
+    unit="seconds",
+    labels=("model", "provider"),
+    buckets=FIRST_TOKEN_SECONDS,
+)
+AI_TIME_PER_OUTPUT_TOKEN: Final = Histogram(
+    name="claw_ai_ai_time_per_output_token_seconds",
+    help="Mean time per output token after the first, once per streamed answer.",
+    unit="seconds",
+    labels=("model", "provider"),
+    buckets=PER_TOKEN_SECONDS,
+)
+AI_IN_FLIGHT: Final = Gauge(
+    name="claw_ai_ai_in_flight", help="Model calls that have not ended.", labels=("model", "provider")
+)
+AI_TOKENS: Final = Counter(
+    name="claw_ai_ai_tokens_total",
+    help="Tokens used, by type; the types are disjoint, so they add up.",
+    labels=("model", "type"),
+    values={"type": TOKEN_TYPES},
+)
+AI_COST: Final = Counter(
+    name="claw_ai_ai_cost_usd_total",
+    help="Cost of the tokens used, in US dollars, by the configured price table.",
+    unit="usd",
+    labels=("model",),
+)
+AI_UNPRICED_TOKENS: Final = Counter(
+    name="claw_ai_ai_unpriced_tokens_total",
+    help="Tokens of models that the price table does not know: their cost is missing.",
+    labels=("model",),
+)
+AI_USAGE_MISSING: Final = Counter(
+    name="claw_ai_ai_usage_missing_total",
+    help="Answers that ended well without reporting their token usage.",
+    labels=("model",),
+)
+AI_ERRORS: Final = Counter(
+    name="claw_ai_ai_errors_total",
+    help="Failed answers by kind of error.",
+    labels=("model", "provider", "error_type"),
+)
+
+# -- Agents --------------------------------------------------------------------------------------------------
+AGENT_STEPS: Final = Counter(
+    name="claw_ai_agent_steps_total",
+    help="Steps that agents took.",
+    labels=("agent", "step_type", "status"),
+    values={"step_type": STEP_TYPES, "status": OPERATION_STATUSES},
+)
+AGENT_STEP_DURATION: Final = Histogram(
+    name="claw_ai_agent_step_duration_seconds",
+    help="Duration of an agent's step.",
+    unit="seconds",
+    labels=("agent", "step_type"),
+    buckets=AI_SECONDS,
+    values={"step_type": STEP_TYPES},
+)
+TOOL_CALLS: Final = Counter(
+    name="claw_ai_tool_calls_total",
+    help="Tool calls by outcome.",
+    labels=("tool", "status"),
+    values={"status": OPERATION_STATUSES},
+)
+TOOL_CALL_DURATION: Final = Histogram(
+    name="claw_ai_tool_call_duration_seconds",
+    help="Duration of a tool call.",
+    unit="seconds",
+    labels=("tool",),
+    buckets=TOOL_SECONDS,
+)
+
+# -- Stores --------------------------------------------------------------------------------------------------
+VECTOR_DB_DURATION: Final = Histogram(
+    name="claw_ai_vector_db_operation_duration_seconds",
+    help="Duration of a vector store operation.",
+    unit="seconds",
+    labels=("operation", "status"),
+    buckets=STORE_SECONDS,
+    values={"status": OPERATION_STATUSES},
+)
+REDIS_DURATION: Final = Histogram(
+    name="claw_ai_redis_operation_duration_seconds",
+    help="Duration of a Redis operation, as the application saw it.",
+    unit="seconds",
+    labels=("operation", "status"),
+    buckets=STORE_SECONDS,
+    values={"status": OPERATION_STATUSES},
+)
+DB_DURATION: Final = Histogram(
+    name="claw_ai_db_operation_duration_seconds",
+    help="Duration of a database operation, as the application saw it.",
+    unit="seconds",
+    labels=("operation", "status"),
+    buckets=STORE_SECONDS,
+    values={"status": OPERATION_STATUSES},
+)
+DB_POOL_CONNECTIONS: Final = Gauge(
+    name="claw_ai_db_pool_connections",
+    help="Connections of a pool by state.",
+    labels=("pool", "state"),
+    values={"state": ("active", "idle")},
+)
+DB_POOL_MAX: Final = Gauge(
+    name="claw_ai_db_pool_max_connections",
+    help="Connections that a pool may open at the most.",
+    labels=("pool",),
+)
+
+# -- Business ------------------------------------------------------------------------------------------------
+CONVERSATIONS: Final = Counter(
+    name="claw_ai_conversations_total", help="Conversations by what happened to them.", labels=("status",)
+)
+MESSAGES: Final = Counter(name="claw_ai_messages_total", help="Messages by author.", labels=("role",))
+
+# -- The library and the exporter about themselves -----------------------------------------------------------
+BUILD_INFO: Final = Gauge(
+    name="claw_ai_build_info",
+    help="Always 1; the labels say which application and library versions run.",
+    labels=("app", "version", "library_version"),
+)
+OVERFLOW: Final = Counter(
+    name="claw_ai_exporter_overflow_total",
+    help="Observations folded into an overflow series because their metric has too many.",
+    labels=("metric",),
+)
+INTERNAL_ERRORS: Final = Counter(
+    name="claw_ai_exporter_internal_errors_total",
+    help="Errors inside this library that were kept from the application.",
+    labels=("where",),
+)
+PROBE_SUCCESS: Final = Gauge(
+    name="claw_ai_exporter_probe_success",
+    help="1 where a probe's last run succeeded, else 0.",
+    labels=("probe",),
+    home="process",
+)
+PROBE_DURATION: Final = Gauge(
+    name="claw_ai_exporter_probe_duration_seconds",
+    help="Duration of a probe's last run.",
+    unit="seconds",
+    labels=("probe",),
+    home="process",
+)
+PROBE_AGE: Final = Gauge(
+    name="claw_ai_exporter_probe_age_seconds",
+    help="Age of the values served for a probe; +Inf before its first success.",
+    unit="seconds",
+    labels=("probe",),
+    home="process",
+)
+PROBE_INTERVAL: Final = Gauge(
+    name="claw_ai_exporter_probe_interval_seconds",
+    help="How often a probe is meant to run.",
+    unit="seconds",
+    labels=("probe",),
+    home="process",
+)
+PROBE_ERRORS: Final = Counter(
+    name="claw_ai_exporter_probe_errors_total",
+    help="Failed runs of a probe.",
+    labels=("probe", "error_type"),
+    home="process",
+)
+PROBE_DROPPED_ROWS: Final = Counter(
+    name="claw_ai_exporter_probe_dropped_rows_total",
+    help="Result rows left out because a query returned more than its limit.",
+    labels=("probe",),
+    home="process",
+)
+
+# -- What the exporter process reads (beside exporter.yml's own metrics) --------------------------------------
+HOST_CPU: Final = Gauge(
+    name="claw_ai_host_cpu_usage_ratio",
+    help="Share of the host's CPU time in use since the last run (1: all cores busy).",
+    unit="ratio",
+    home="process",
+)
+HOST_MEMORY_USED: Final = Gauge(
+    name="claw_ai_host_memory_used_bytes",
+    help="Memory that is not available to new processes.",
+    unit="bytes",
+    home="process",
+)
+HOST_MEMORY_TOTAL: Final = Gauge(
+    name="claw_ai_host_memory_total_bytes", help="Memory of the host.", unit="bytes", home="process"
+)
+HOST_DISK_USED: Final = Gauge(
+    name="claw_ai_host_disk_used_bytes",
+    help="Bytes in use on a file system.",
+    unit="bytes",
+    labels=("mountpoint",),
+    home="process",
+)
+HOST_DISK_TOTAL: Final = Gauge(
+    name="claw_ai_host_disk_total_bytes",
+    help="Size of a file system.",
+    unit="bytes",
+    labels=("mountpoint",),
+    home="process",
+)
+HOST_NETWORK: Final = Counter(
+    name="claw_ai_host_network_bytes_total",
+    help="Bytes through a network interface since boot.",
+    unit="bytes",
+    labels=("interface", "direction"),
+    home="process",
+    values={"direction": ("receive", "transmit")},
+)
+POSTGRES_UP: Final = Gauge(
+    name="claw_ai_postgres_up",
+    help="1 where the exporter can query Postgres.",
+    labels=("database",),
+    home="process",
+)
+POSTGRES_CONNECTIONS: Final = Gauge(
+    name="claw_ai_postgres_connections",
+    help="Client connections of a database by state.",
+    labels=("database", "state"),
+    home="process",
+)
+POSTGRES_MAX_CONNECTIONS: Final = Gauge(
+    name="claw_ai_postgres_max_connections",
+    help="Connections that the Postgres server accepts at the most.",
+    labels=("database",),
+    home="process",
+)
+POSTGRES_SIZE: Final = Gauge(
+    name="claw_ai_postgres_database_size_bytes",
+    help="Size of a database on disk.",
+    unit="bytes",
+    labels=("database",),
+    home="process",
+)
+REDIS_UP: Final = Gauge(
+    name="claw_ai_redis_up", help="1 where the exporter can reach Redis.", labels=("redis",), home="process"
+)
+QUEUE_DEPTH: Final = Gauge(
+    name="claw_ai_queue_depth",
+    help="Entries waiting in a Redis list, stream, set or sorted set.",
+    labels=("queue",),
+    home="process",
+)
+REDIS_KEYS: Final = Gauge(
+    name="claw_ai_redis_keys",
+    help="Keys that match a configured pattern.",
+    labels=("pattern",),
+    home="process",
+)
+
+CATALOG: Final[tuple[Metric, ...]] = tuple(
+    entry for entry in tuple(globals().values()) if isinstance(entry, Metric)
+)
+BY_NAME: Final[dict[str, Metric]] = {metric.name: metric for metric in CATALOG}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes the virtual environment VENV and installs the locked packages and our own PROJECTS into it.
+# usage: bootstrap.sh VENV PROJECT...
+set -euo pipefail
+venv=$1
+shift
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+die() { printf 'bootstrap: %s\n' "$*" >&2; exit 1; }
+
+python=${CLAW_NATIVE_PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+  die "'$python' is not Python 3.11 or newer; install it, or name another one: CLAW_NATIVE_PYTHON=/usr/bin/python3.12"
+
+say "Virtual environment in $venv ($("$python" --version))"
+if ! "$python" -m venv --clear "$venv" >/dev/null 2>&1; then
+  # Debian's python3 comes without ensurepip: take pip's wheel from its own package, without touching the system.
+  rm -rf "$venv"
+  wheels=$(mktemp -d)
+  trap 'rm -rf "$wheels"' EXIT
+  (cd "$wheels" && apt-get download -qq python3-pip-whl >/dev/null && dpkg -x python3-pip-whl_*.deb .) ||
+    die "'$python' has no venv module and python3-pip-whl cannot be fetched; run 'apt-get update' or install python3-venv"
+  "$python" -m venv --without-pip "$venv"
+  pip=$(echo "$wheels"/usr/share/python-wheels/pip-*.whl)
+  "$venv/bin/python" "$pip/pip" --quiet install --no-index --find-links "$wheels/usr/share/python-wheels" pip
+fi
+
+say "Packages of requirements/dev.txt ($(grep -c == requirements/dev.txt))"
+"$venv/bin/pip" --quiet --disable-pip-version-check install --require-hashes -r requirements/dev.txt
+say "Our own projects: $*"
+editable=()
+for project in "$@"; do editable+=(-e "$project"); done
+"$venv/bin/pip" --quiet --disable-pip-version-check install --no-deps --no-build-isolation "${editable[@]}"

@@ -1,0 +1,1 @@
+"""Runs the whole stack as plain processes on one machine, without containers."""

@@ -1,0 +1,1 @@
+"""Draws the generated dashboards in a browser where there is no Grafana."""

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Compiles the hashed requirements files from the projects' own pyproject.toml; no registry's address gets in.
+# Our own projects are left out: they are installed from this repository.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+compile() { # OUT SOURCE...
+  local out=$1
+  shift
+  .venv/bin/uv pip compile "$@" "${upgrade[@]}" --quiet --generate-hashes --universal --python-version 3.11 \
+    --no-emit-package claw-exporter --no-emit-index-url --no-annotate \
+    --custom-compile-command "make lock" --output-file "$out"
+  echo "$out: $(grep -c == "$out") packages"
+}
+
+upgrade=("$@")
+compile requirements/dev.txt exporter/pyproject.toml examples/chat/pyproject.toml preview/pyproject.toml \
+  native/pyproject.toml requirements/dev.in --all-extras
+compile exporter/requirements.txt exporter/pyproject.toml --extra server --constraints requirements/dev.txt
+compile examples/chat/requirements.txt examples/chat/pyproject.toml --constraints requirements/dev.txt
