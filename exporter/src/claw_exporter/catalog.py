@@ -10,7 +10,7 @@ from typing import Final
 
 from claw_exporter.spec import Counter, Gauge, Histogram, Metric
 
-# Every threshold an alert or a dashboard compares a quantile with is one of these bounds (asserted in Jsonnet).
+# Every threshold that an alert or dashboard compares a quantile with is one of these (asserted in Jsonnet).
 HTTP_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 HTTP_BYTES: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0, 100_000_000.0)
 AI_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0)
@@ -249,7 +249,7 @@ PROBE_DROPPED_ROWS: Final = Counter(
     home="process",
 )
 
-# -- What the exporter process reads (beside exporter.yml's own metrics) --------------------------------------
+# -- What the exporter process reads (beside the metrics of exporter.yml) ------------------------------------
 HOST_CPU: Final = Gauge(
     name="claw_ai_host_cpu_usage_ratio",
     help="Share of the host's CPU time in use since the last run (1: all cores busy).",
