@@ -48,6 +48,15 @@ format: $(READY) ## Format the Python code
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix --quiet $(SOURCES)
 
+.PHONY: wheel
+wheel: $(READY) ## Build the wheel of the metrics library into dist/
+	@$(BIN)/pip --quiet --disable-pip-version-check wheel --no-deps --no-build-isolation --wheel-dir dist exporter/
+	@ls dist/claw_exporter-*.whl
+
+.PHONY: vendor-metrics
+vendor-metrics: tools ## Capture the metric names of the exporters we scrape into jsonnet/vendor-metrics.json
+	@$(BIN)/python jsonnet/vendor_metrics.py
+
 .PHONY: lock
 lock: $(READY) ## Compile the hashed requirements files anew, with the newest versions
 	@bash requirements/lock.sh --upgrade
