@@ -1,0 +1,34 @@
+"""Exceptions of this library: programming mistakes, raised where they are made, never during a request.
+
+::
+
+    ClawError
+    ├── SpecError            a metric is described wrongly, or a second time and differently
+    ├── LabelError           label values do not fit the metric's labels
+    ├── ArgumentError        an argument of a public function or constructor is wrong
+    └── PoolTypeError        watch_pool was given something it cannot read
+"""
+
+from __future__ import annotations
+
+__all__ = ["ArgumentError", "ClawError", "LabelError", "PoolTypeError", "SpecError"]
+
+
+class ClawError(Exception):
+    """Base of everything this library raises on purpose."""
+
+
+class SpecError(ClawError, ValueError):
+    """A metric is described wrongly, or a second time and differently."""
+
+
+class LabelError(ClawError, ValueError):
+    """The number of label values differs from the metric's labels."""
+
+
+class ArgumentError(ClawError, ValueError):
+    """An argument has a wrong value; the message says which and what to pass."""
+
+
+class PoolTypeError(ClawError, TypeError):
+    """The object given to ``watch_pool`` is not a pool this library can read."""

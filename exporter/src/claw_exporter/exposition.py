@@ -1,0 +1,124 @@
+"""Numbers to text: Prometheus text format 0.0.4 and OpenMetrics 1.0, as prometheus_client writes them.
+
+No ``_created`` series are written: they would double every counter for a fact few queries use.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from math import isfinite
+from typing import TYPE_CHECKING, Final
+
+from claw_exporter.spec import Histogram, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from claw_exporter.store import Child, Labels, Snapshot, Store
+
+__all__ = ["CONTENT_TYPE_OPENMETRICS", "CONTENT_TYPE_TEXT", "render", "render_snapshots"]
+
+CONTENT_TYPE_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE_OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+END_OF_OPENMETRICS: Final = b"# EOF\n"
+
+# Go prints larger numbers with an exponent; below, an integral count is its digits and ".0".
+_GO_EXPONENT_FROM: Final = 1_000_000
+
+
+def render(store: Store, *, openmetrics: bool = False) -> bytes:
+    """Render every metric of a store that has series, as a complete exposition."""
+    text = render_snapshots(store.snapshot(), openmetrics=openmetrics)
+    return text + END_OF_OPENMETRICS if openmetrics else text
+
+
+def render_snapshots(snapshots: Iterable[Snapshot], *, openmetrics: bool = False) -> bytes:
+    """Render metrics without the final ``# EOF`` of OpenMetrics, so that more can follow."""
+    parts: list[str] = []
+    for spec, series in snapshots:
+        parts.append(_header(spec, openmetrics=openmetrics))
+        if isinstance(spec, Histogram):
+            _histogram(spec, series, parts)
+        else:
+            _scalars(spec, series, parts)
+    return "".join(parts).encode()
+
+
+def family_name(spec: Metric) -> str:
+    """Return what OpenMetrics and prometheus_client call a metric: a counter without its ``_total``."""
+    return spec.name.removesuffix("_total") if spec.type == "counter" else spec.name
+
+
+def family_unit(spec: Metric) -> str:
+    """Return the unit where OpenMetrics allows one to be stated: it must end the metric's name."""
+    return spec.unit if spec.unit and family_name(spec).endswith(f"_{spec.unit}") else ""
+
+
+def _header(spec: Metric, *, openmetrics: bool) -> str:
+    if not openmetrics:
+        help_text = spec.help.replace("\\", r"\\").replace("\n", r"\n")
+        return f"# HELP {spec.name} {help_text}\n# TYPE {spec.name} {spec.type}\n"
+    name, unit = family_name(spec), family_unit(spec)
+    lines = f"# HELP {name} {_escape(spec.help)}\n# TYPE {name} {spec.type}\n"
+    return f"{lines}# UNIT {name} {unit}\n" if unit else lines
+
+
+def _scalars(spec: Metric, series: list[tuple[Labels, Child]], parts: list[str]) -> None:
+    write = _label_writer(spec.labels)
+    for labels, child in series:
+        pairs = write(labels)
+        parts.append(
+            f"{spec.name}{{{pairs}}} {_number(child[0])}\n" if pairs else f"{spec.name} {_number(child[0])}\n"
+        )
+
+
+def _histogram(spec: Histogram, series: list[tuple[Labels, Child]], parts: list[str]) -> None:
+    # Labels stand in alphabetical order, "le" among them.
+    before_le = _label_writer(spec.labels, lambda name: name < "le")
+    after_le = _label_writer(spec.labels, lambda name: name > "le")
+    bounds = [f'le="{go_float(bound)}"' for bound in (*spec.buckets, float("inf"))]
+    for labels, child in series:
+        before, after = before_le(labels), after_le(labels)
+        head = f"{spec.name}_bucket{{{before}," if before else f"{spec.name}_bucket{{"
+        tail = f",{after}}} " if after else "} "
+        counts = list(accumulate(child[:-1]))
+        parts.extend(
+            [f"{head}{le}{tail}{_number(count)}\n" for le, count in zip(bounds, counts, strict=True)]
+        )
+        pairs = ",".join(filter(None, (before, after)))
+        pairs = f"{{{pairs}}}" if pairs else ""
+        parts.append(
+            f"{spec.name}_count{pairs} {_number(counts[-1])}\n{spec.name}_sum{pairs} {_number(child[-1])}\n"
+        )
+
+
+def _label_writer(names: Labels, wanted: Callable[[str], bool] = bool) -> Callable[[Labels], str]:
+    """Return a function from label values to ``a="1",b="2"``, names in alphabetical order."""
+    places = [(f'{name}="', names.index(name)) for name in sorted(names) if wanted(name)]
+
+    def write(values: Labels) -> str:
+        return ",".join([f'{opening}{_escape(values[place])}"' for opening, place in places])
+
+    return write
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int) and value < _GO_EXPONENT_FROM:
+        return f"{value}.0"
+    return go_float(float(value))
+
+
+def go_float(value: float) -> str:
+    """Write a number as Go does: ``+Inf``, and an exponent from seven digits before the point on."""
+    if not isfinite(value):
+        return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"  # noqa: PLR0124  # NaN differs from itself
+    text = repr(value)
+    whole, point, fraction = text.partition(".")
+    if value < _GO_EXPONENT_FROM or not point or len(whole) == 1:
+        return text
+    mantissa = f"{whole[0]}.{whole[1:]}{fraction}".rstrip("0.")
+    return f"{mantissa}e+{len(whole) - 1:02d}"

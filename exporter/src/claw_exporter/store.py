@@ -1,0 +1,316 @@
+"""Where numbers live: per metric a dictionary from label values to a flat list of numbers.
+
+A child is a plain ``list``: ``[value]`` of a counter or gauge, ``[bucket, ..., bucket, sum]`` of a
+histogram (counts are not cumulative here; the last bucket is ``+Inf``).
+
+Under the GIL ``child[i] += number`` cannot lose an update: between its read and its store the interpreter never
+switches threads as long as both operands are built-in numbers.
+That is why every value from outside is coerced with ``float()``, and only the creation of a child takes a lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+from bisect import bisect_left
+from threading import RLock
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from claw_exporter.catalog import INTERNAL_ERRORS, OVERFLOW
+from claw_exporter.errors import LabelError, SpecError
+from claw_exporter.spec import Counter, Gauge, Histogram, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = [
+    "OVERFLOW_LABEL",
+    "Child",
+    "CounterFamily",
+    "Family",
+    "GaugeFamily",
+    "HistogramFamily",
+    "Labels",
+    "Snapshot",
+    "Store",
+]
+
+Child = list[float]
+Labels = tuple[str, ...]
+Snapshot = tuple[Metric, list[tuple[Labels, Child]]]
+
+OVERFLOW_LABEL: Final = "__overflow__"
+_LABEL_CHARACTERS: Final = 256
+_METRIC_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL_NAME: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+
+_log = logging.getLogger("claw_exporter")
+
+
+def label_text(value: object) -> str:
+    """Make any object a label value: at most 256 characters that can be written as UTF-8."""
+    return str(value)[:_LABEL_CHARACTERS].encode("utf-8", "replace").decode()
+
+
+class Family:
+    """All series of one metric, at most ``max_series`` of them.
+
+    Attributes:
+        spec: What the metric is.
+    """
+
+    def __init__(self, spec: Metric, *, max_series: int, on_overflow: Callable[[str], None]) -> None:
+        self.spec = spec
+        self._zero: Child = [0.0]
+        self._children: dict[Labels, Child] = {}
+        self._max_series = max_series
+        self._on_overflow = on_overflow
+        # Reentrant: a finaliser or signal handler that records may run while this thread is creating a child.
+        self._lock = RLock()
+
+    def child(self, *values: object) -> Child:
+        """Return the numbers of one series, created at first use.
+
+        Args:
+            *values: Label values in the order of ``spec.labels``; what is not a string goes through ``str``.
+
+        Returns:
+            The live list. Beyond ``max_series`` it is that of the overflow series: do not keep it then.
+
+        Raises:
+            LabelError: The number of values is wrong.
+        """
+        try:
+            return self._children[values]  # type: ignore[index]  # values that are not strings are just not found
+        except (KeyError, TypeError):
+            return self._create(tuple(map(label_text, values)))
+
+    def _create(self, labels: Labels) -> Child:
+        if len(labels) != len(self.spec.labels):
+            raise LabelError(
+                f"{self.spec.name} has the labels {self.spec.labels}, but was given the values {labels}"
+            )
+        with self._lock:
+            child = self._children.get(labels)
+            if child is not None:
+                return child
+            if len(self._children) < self._max_series:
+                for sibling in self._siblings(labels):
+                    self._children.setdefault(sibling, self._zero.copy())
+                return self._children.setdefault(labels, self._zero.copy())
+            overflow = self._children.setdefault(self._overflow_labels(labels), self._zero.copy())
+        self._on_overflow(self.spec.name)
+        return overflow
+
+    def _siblings(self, labels: Labels) -> Iterable[Labels]:
+        """Series that start at 0 together with this one, so that ``increase`` sees their first event."""
+        closed = self.spec.values
+        choices = (closed.get(name, (value,)) for name, value in zip(self.spec.labels, labels, strict=True))
+        return itertools.product(*choices)
+
+    def _overflow_labels(self, labels: Labels) -> Labels:
+        """Keep labels with a closed list of values: an error ratio stays right though series are folded."""
+        closed = self.spec.values
+        return tuple(
+            value if value in closed.get(name, ()) else OVERFLOW_LABEL
+            for name, value in zip(self.spec.labels, labels, strict=True)
+        )
+
+    def remove(self, *values: object) -> None:
+        """Forget one series, if it exists."""
+        self._children.pop(tuple(map(label_text, values)), None)
+
+    def clear(self) -> None:
+        """Forget every series."""
+        self._children = {}
+
+    def series(self) -> list[tuple[Labels, Child]]:
+        """Return what is known now: label values with their (live) numbers, in order of creation."""
+        return list(
+            self._children.copy().items()
+        )  # dict.copy() runs no Python code, so no thread can interfere
+
+
+class _ScalarFamily(Family):
+    """Families whose child is ``[value]``."""
+
+    def replace(self, values: Mapping[tuple[object, ...], float]) -> None:
+        """Set all series at once; those not named here disappear.
+
+        What exceeds ``max_series`` is left out, and counted.
+
+        Args:
+            values: Label values -> number.
+
+        Raises:
+            LabelError: The number of label values of an entry is wrong.
+        """
+        fresh: dict[Labels, Child] = {}
+        for labels, value in values.items():
+            key = tuple(map(label_text, labels))
+            if len(key) != len(self.spec.labels):
+                raise LabelError(f"{self.spec.name} has the labels {self.spec.labels}, but was given {key}")
+            if len(fresh) >= self._max_series:
+                self._on_overflow(self.spec.name)
+            else:
+                fresh[key] = [float(value)]
+        self._children = fresh
+
+
+class CounterFamily(_ScalarFamily):
+    """Series of a counter."""
+
+    def inc(self, *values: object, by: float = 1.0) -> None:
+        """Add to one series.
+
+        Args:
+            *values: Label values.
+            by: Not negative.
+
+        Raises:
+            ValueError: ``by`` is negative or not a number.
+            LabelError: The number of label values is wrong.
+        """
+        amount = float(by)
+        if not amount >= 0:  # also refuses NaN
+            raise ValueError(f"{self.spec.name} is a counter: it cannot grow by {by!r}")
+        self.child(*values)[0] += amount
+
+
+class GaugeFamily(_ScalarFamily):
+    """Series of a gauge."""
+
+    def _siblings(self, labels: Labels) -> Iterable[Labels]:
+        return (labels,)  # a gauge at 0 would be a statement, not a beginning
+
+    def set(self, value: float, *values: object) -> None:
+        """Set one series; ``values`` are its label values."""
+        number = float(value)
+        self.child(*values)[0] = number
+
+    def inc(self, *values: object, by: float = 1.0) -> None:
+        """Add to one series (``by`` may be negative)."""
+        amount = float(by)
+        self.child(*values)[0] += amount
+
+
+class HistogramFamily(Family):
+    """Series of a histogram."""
+
+    def __init__(self, spec: Histogram, *, max_series: int, on_overflow: Callable[[str], None]) -> None:
+        super().__init__(spec, max_series=max_series, on_overflow=on_overflow)
+        self.bounds: Final = spec.buckets
+        self._zero = [0] * (len(spec.buckets) + 1) + [0.0]
+
+    def observe(self, value: float, *values: object) -> None:
+        """Count one value; ``values`` are its label values. NaN is ignored: it would spoil the sum."""
+        number = float(value)
+        if number == number:  # noqa: PLR0124  # NaN is the number that differs from itself
+            child = self.child(*values)
+            child[bisect_left(self.bounds, number)] += 1
+            child[-1] += number
+
+
+class _Derived:
+    """A metric computed from other numbers when it is read."""
+
+    def __init__(self, spec: Metric, read: Callable[[], list[tuple[Labels, Child]]]) -> None:
+        self.spec = spec
+        self.series = read
+
+
+class Store:
+    """Every number of one application.
+
+    Args:
+        max_series: Bound of each metric's series; further label values are folded into a series named
+            ``__overflow__`` and counted by ``claw_ai_exporter_overflow_total``.
+    """
+
+    def __init__(self, *, max_series: int = 2000) -> None:
+        if max_series < 1:
+            raise SpecError(f"max_series is {max_series!r}: it must be at least 1")
+        self.max_series: Final = max_series
+        self._families: dict[str, Family | _Derived] = {}
+        self._before_scrape: list[Callable[[], None]] = []
+        self._logged: set[str] = set()
+        self._lock = RLock()
+        self._overflow = self.counter(OVERFLOW)
+        self._errors = self.counter(INTERNAL_ERRORS)
+
+    def counter(self, spec: Counter) -> CounterFamily:
+        """Return the series of a counter, the same object for the same description.
+
+        Raises:
+            SpecError: The name or a label is not valid, or the name is taken by a different description.
+        """
+        return self._family(CounterFamily, spec)
+
+    def gauge(self, spec: Gauge) -> GaugeFamily:
+        """Return the series of a gauge. Raises as :meth:`counter`."""
+        return self._family(GaugeFamily, spec)
+
+    def histogram(self, spec: Histogram) -> HistogramFamily:
+        """Return the series of a histogram. Raises as :meth:`counter`."""
+        return self._family(HistogramFamily, spec)
+
+    def derive(self, spec: Metric, read: Callable[[], list[tuple[Labels, Child]]]) -> None:
+        """Add a metric whose series are computed by ``read`` at each scrape. Raises as :meth:`counter`."""
+        with self._lock:
+            if spec.name in self._families:
+                raise SpecError(f"metric {spec.name} exists already")
+            self._families[spec.name] = _Derived(spec, read)
+
+    def before_scrape(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` before each rendering, to bring gauges up to date; its errors are counted."""
+        self._before_scrape.append(callback)
+
+    def fault(self, where: str) -> None:
+        """Count an error of this library, and log it (with the traceback being handled) once per place."""
+        level = logging.DEBUG if where in self._logged else logging.ERROR
+        self._logged.add(where)
+        self._errors.inc(where)
+        _log.log(level, "metrics error in %s; the application is not affected", where, exc_info=True)
+
+    def overflowed(self, metric: str) -> None:
+        """Count an observation that went to an overflow series."""
+        if metric != OVERFLOW.name:
+            self._overflow.inc(metric)
+
+    def snapshot(self) -> list[Snapshot]:
+        """Return every metric that has series, in order of registration."""
+        for callback in self._before_scrape:
+            try:
+                callback()
+            except Exception:  # noqa: BLE001  # one broken reader must not cost the whole scrape
+                self.fault("before_scrape")
+        families = list(self._families.copy().values())
+        return [(family.spec, series) for family in families if (series := family.series())]
+
+    def _family(self, kind: type[_FamilyT], spec: Metric) -> _FamilyT:
+        with self._lock:
+            known = self._families.get(spec.name)
+            if known is None:
+                _check(spec)
+                known = self._families[spec.name] = kind(
+                    spec, max_series=self.max_series, on_overflow=self.overflowed
+                )
+            if known.spec != spec or not isinstance(known, kind):
+                raise SpecError(f"metric {spec.name} exists already, described differently: {known.spec}")
+            return known
+
+
+_FamilyT = TypeVar("_FamilyT", bound=Family)
+
+
+def _check(spec: Metric) -> None:
+    if not _METRIC_NAME.fullmatch(spec.name):
+        raise SpecError(f"{spec.name!r} is not a metric name")
+    for label in spec.labels:
+        if not _LABEL_NAME.fullmatch(label) or label == "le":
+            raise SpecError(f"{label!r} is not a label name (metric {spec.name})")
+    if len(set(spec.labels)) != len(spec.labels):
+        raise SpecError(f"labels of {spec.name} are not unique: {spec.labels}")
+    if isinstance(spec, Histogram) and list(spec.buckets) != sorted(set(spec.buckets)):
+        raise SpecError(f"buckets of {spec.name} do not ascend: {spec.buckets}")
