@@ -23,6 +23,17 @@ SOCKET_SECONDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 RESPONSE_STATUSES: Final = ("ok", "error", "cancelled")
 OPERATION_STATUSES: Final = ("ok", "error")
 TOKEN_TYPES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
+PROBE_ERROR_TYPES: Final = ("authentication", "connection", "internal", "query", "result", "timeout")
+# As pg_stat_activity spells them; "unknown" where this user may not see the state.
+POSTGRES_STATES: Final = (
+    "active",
+    "idle",
+    "idle in transaction",
+    "idle in transaction (aborted)",
+    "fastpath function call",
+    "disabled",
+    "unknown",
+)
 STEP_TYPES: Final = ("think", "act", "observe", "response")
 
 # -- HTTP ----------------------------------------------------------------------------------------------------
@@ -241,10 +252,11 @@ PROBE_ERRORS: Final = Counter(
     help="Failed runs of a probe.",
     labels=("probe", "error_type"),
     home="process",
+    values={"error_type": PROBE_ERROR_TYPES},
 )
 PROBE_DROPPED_ROWS: Final = Counter(
     name="claw_ai_exporter_probe_dropped_rows_total",
-    help="Result rows left out because a query returned more than its limit.",
+    help="Result rows, or Redis keys, left out because there were more than the probe's limit.",
     labels=("probe",),
     home="process",
 )
@@ -298,6 +310,7 @@ POSTGRES_CONNECTIONS: Final = Gauge(
     help="Client connections of a database by state.",
     labels=("database", "state"),
     home="process",
+    values={"state": POSTGRES_STATES},
 )
 POSTGRES_MAX_CONNECTIONS: Final = Gauge(
     name="claw_ai_postgres_max_connections",
@@ -318,13 +331,13 @@ REDIS_UP: Final = Gauge(
 QUEUE_DEPTH: Final = Gauge(
     name="claw_ai_queue_depth",
     help="Entries waiting in a Redis list, stream, set or sorted set.",
-    labels=("queue",),
+    labels=("redis", "queue"),
     home="process",
 )
 REDIS_KEYS: Final = Gauge(
     name="claw_ai_redis_keys",
     help="Keys that match a configured pattern.",
-    labels=("pattern",),
+    labels=("redis", "pattern"),
     home="process",
 )
 
