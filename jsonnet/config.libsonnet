@@ -8,11 +8,11 @@
   job: 'claw-ai-backend',
 
   // How many targets each job must have; TargetMissing fires below that. Raise a number when you run more instances,
-  // remove a job that you do not run. A job that is not listed is still expected once, for a day after it was last
-  // seen (rules/targets.libsonnet): so the services that run in one set-up only need no entry.
+  // remove a job that you do not run, add your application once it must not be missed. A job that is not listed is
+  // still expected, once, for `remember_job_for` after it was last seen: so applications and the services that run in
+  // one set-up only need no entry.
   expected_targets: {
     alertmanager: 1,
-    'claw-ai-backend': 1,
     exporter: 1,
     'node-exporter': 1,
     'postgres-exporter': 1,
@@ -20,8 +20,7 @@
     'redis-exporter': 1,
   },
 
-  // How long a job that is not listed above is remembered after it vanished. Shorten it when you often take jobs away
-  // on purpose.
+  // Shorten it when you often take jobs away on purpose.
   remember_job_for: '1d',
 
   // Endpoints (route templates) that stream their answer or keep a connection: their length says nothing about their

@@ -1,0 +1,47 @@
+// Machines.
+local alert = import '../lib/alert.libsonnet';
+local config = import '../config.libsonnet';
+
+local free = config.thresholds.disk_free_ratio;
+local watched = 'fstype!~"%s"' % config.ignored_filesystems;
+
+// One shape for bytes and for inodes. File systems without a fixed number of inodes report 0 of 0: not compared.
+local resources = {
+  bytes: { left: 'node_filesystem_avail_bytes', size: 'node_filesystem_size_bytes', words: 'space' },
+  inodes: { left: 'node_filesystem_files_free', size: 'node_filesystem_files', words: 'inodes' },
+};
+
+local share(resource) =
+  '%(left)s{%(watched)s} / (%(size)s{%(watched)s} > 0)' % resource { watched: watched };
+
+local filling(name) =
+  local resource = resources[name];
+  local common = {
+    by: ['host', 'device', 'mountpoint', 'resource'],
+    labels: { resource: name },
+    summary: 'The disk at {{ $labels.mountpoint }} on {{ $labels.host }} is running out of %s.' % resource.words,
+    dashboard: 'claw-ai-resources',
+  };
+  [
+    alert.new('HostDiskFilling', common {
+      expr: |||
+        %(share)s < %(free)g
+        and
+        # At the pace of the last six hours nothing is left within a day.
+        predict_linear(%(left)s{%(watched)s}[6h], 86400) < 0
+      ||| % resource { share: share(resource), free: free.warning, watched: watched },
+      severity: 'warning',
+      hold: '1h',
+      description: '{{ $value | humanizePercentage }} of the %s is left, and at the pace of the last 6h it is gone within a day.' % resource.words,
+    }),
+    alert.new('HostDiskFilling', common {
+      expr: |||
+        %s < %g
+      ||| % [share(resource), free.critical],
+      severity: 'critical',
+      hold: '5m',
+      description: '{{ $value | humanizePercentage }} of the %s is left.' % resource.words,
+    }),
+  ];
+
+alert.group('hosts-alerts', std.flattenArrays([filling(name) for name in std.objectFields(resources)]))

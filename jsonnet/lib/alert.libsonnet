@@ -1,0 +1,68 @@
+// Alerting and recording rules. What every alert must have is asserted here, once.
+local severities = ['critical', 'warning', 'info', 'none'];
+
+local isCamelCase(name) =
+  std.asciiUpper(name[0]) == name[0] && std.length(std.findSubstr('_', name)) == 0 && std.length(std.findSubstr(' ', name)) == 0;
+
+local required(name) = {
+  expr: error name + ': must provide expr',
+  severity: error name + ': must provide severity',
+  summary: error name + ': must provide summary',
+  description: error name + ': must provide description',
+  dashboard: error name + ': must provide dashboard (the uid of the one that shows what is wrong)',
+};
+
+{
+  // One alerting rule. `by` names the labels that tell one alert of this name from another: inhibition between the
+  // severities of a name compares them (lib/route.libsonnet). It is not written out.
+  new(name, spec)::
+    local s = required(name) + { hold: '0m', keep: null, by: [], labels: {} } + spec;
+    assert isCamelCase(name) : name + ': a name is CamelCase';
+    assert std.member(severities, s.severity) : '%s: severity is %s, not one of %s' % [name, s.severity, severities];
+    assert std.endsWith(s.summary, '.') : '%s: the summary %s is not a sentence' % [name, std.escapeStringJson(s.summary)];
+    assert s.severity == 'none' || std.length(std.findSubstr('{{ $value', s.description)) > 0 : name + ': the description does not tell {{ $value }}';
+    {
+      alert: name,
+      expr: s.expr,
+      [if s.hold != '0m' then 'for']: s.hold,
+      [if s.keep != null then 'keep_firing_for']: s.keep,
+      labels: s.labels { severity: s.severity, dashboard: s.dashboard },
+      annotations: { summary: s.summary, description: s.description },
+      by:: s.by,
+    },
+
+  // The same symptom at two heights: `levels` maps a severity to what differs, usually { threshold, hold }.
+  // `spec.expr` is a function of the threshold.
+  levels(name, spec, levels):: [
+    local level = levels[severity];
+    self.new(name, spec { severity: severity, hold: level.hold, expr: spec.expr(level.threshold) })
+    for severity in std.objectFields(levels)
+  ],
+
+  record(name, expr, labels={}):: {
+    assert std.length(std.findSubstr(':', name)) == 2 : name + ': a recording is named level:metric:operations',
+    record: name,
+    expr: expr,
+    [if labels != {} then 'labels']: labels,
+  },
+
+  group(name, rules, interval=null):: { groups: [{ name: name, rules: rules, [if interval != null then 'interval']: interval }] },
+
+  // Adds to every alert what follows from its name and its dashboard.
+  withLinks(files, urls):: std.mapWithKey(function(stem, file) {
+    groups: [
+      group {
+        rules: [
+          if 'alert' in rule then rule {
+            annotations+: {
+              runbook_url: '%s/%s.md' % [urls.runbooks, rule.alert],
+              dashboard_url: '%s/d/%s' % [urls.grafana, rule.labels.dashboard],
+            },
+          } else rule
+          for rule in group.rules
+        ],
+      }
+      for group in file.groups
+    ],
+  }, files),
+}

@@ -1,0 +1,25 @@
+// HTTP as the dashboards show it: rates without the instance, so that a panel reads tens of series, not thousands.
+local alert = import '../lib/alert.libsonnet';
+
+alert.group('http-rules', [
+  alert.record(
+    'job_endpoint_status:claw_ai_http_requests:rate5m',
+    'sum by (job, endpoint, status) (rate(claw_ai_http_requests_total[5m]))'
+  ),
+  alert.record(
+    'job_endpoint:claw_ai_http_requests:rate5m',
+    'sum by (job, endpoint) (job_endpoint_status:claw_ai_http_requests:rate5m)'
+  ),
+  alert.record(
+    'job_status:claw_ai_http_requests:rate5m',
+    'sum by (job, status) (job_endpoint_status:claw_ai_http_requests:rate5m)'
+  ),
+  alert.record(
+    'job_endpoint_le:claw_ai_http_request_duration_seconds_bucket:rate5m',
+    'sum by (job, endpoint, le) (rate(claw_ai_http_request_duration_seconds_bucket[5m]))'
+  ),
+  alert.record(
+    'job_endpoint_le:claw_ai_http_time_to_first_byte_seconds_bucket:rate5m',
+    'sum by (job, endpoint, le) (rate(claw_ai_http_time_to_first_byte_seconds_bucket[5m]))'
+  ),
+])
