@@ -1,0 +1,176 @@
+"""``claw-exporter``: check a configuration, or serve metrics by it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from claw_exporter.settings import Settings
+
+FAILED: Final = 1
+MISUSED: Final = 2
+
+_DEFAULT_CONFIG: Final = "exporter.yml"
+_EXTRA_MODULES: Final = ("asyncpg", "psutil", "redis", "uvicorn", "yaml")
+_EPILOG: Final = """\
+environment:
+  CLAW_EXPORTER_CONFIG   the configuration, where none is named (else exporter.yml)
+  CLAW_EXPORTER_HOST     address to listen on, before the configuration's listen.host
+  CLAW_EXPORTER_PORT     port to listen on, before the configuration's listen.port
+
+exit codes: 0 done, 1 could not serve, 2 the configuration or the command line is wrong
+"""
+
+
+def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; those of the process where left out.
+        environment: Variables; those of the process where left out.
+
+    Returns:
+        The exit code.
+    """
+    environment = os.environ if environment is None else environment
+    options = _parser(environment).parse_args(arguments)
+    overrides = {
+        "CLAW_EXPORTER_HOST": getattr(options, "host", None),
+        "CLAW_EXPORTER_PORT": getattr(options, "port", None),
+    }
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return int(options.run(Path(options.config), {**environment, **given}))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA_MODULES:
+            raise
+        _complain(f"needs the package {error.name!r}: pip install 'claw-exporter[server]'")
+        return MISUSED
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="claw-exporter",
+        description="Exports what applications cannot: business numbers from SQL, queues, hosts.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("claw-exporter"))
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    default = environment.get("CLAW_EXPORTER_CONFIG") or _DEFAULT_CONFIG
+
+    check = commands.add_parser(
+        "check",
+        help="report every mistake of a configuration at once",
+        description="Reports every mistake of a configuration, with its line and what to do; exit code 2.",
+    )
+    check.add_argument("config", nargs="?", default=default, metavar="FILE", help="(default: %(default)s)")
+    check.set_defaults(run=_check)
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve /metrics, /healthz and /readyz until stopped",
+        description="Serves metrics by a configuration until SIGTERM or Ctrl-C.",
+    )
+    serve.add_argument("--config", default=default, metavar="FILE", help="(default: %(default)s)")
+    serve.add_argument("--host", metavar="ADDRESS", help="address to listen on, before the configuration's")
+    serve.add_argument("--port", metavar="PORT", help="port to listen on, before the configuration's; 0: any")
+    serve.set_defaults(run=_serve)
+    return parser
+
+
+def _check(config: Path, environment: Mapping[str, str]) -> int:
+    settings = _load(config, environment)
+    if settings is None:
+        return MISUSED
+    metrics = sum(len(query.metrics) for query in settings.queries)
+    sys.stdout.write(
+        f"{config}: no mistakes; {len(settings.postgres)} databases, {len(settings.redis)} Redis servers, "
+        f"{len(settings.queries)} queries with {metrics} metrics, host {_on(on=settings.host.enabled)}\n"
+    )
+    return 0
+
+
+def _serve(config: Path, environment: Mapping[str, str]) -> int:
+    import uvicorn  # noqa: PLC0415 - an extra: only asked for where it is used
+
+    from claw_exporter import app, logs  # noqa: PLC0415 - they need the extras
+
+    settings = _load(config, environment)
+    if settings is None:
+        return MISUSED
+    logs.configure(sys.stderr, level=settings.log_level, secrets=settings.secrets())
+    try:
+        listener = _bound(settings.listen.host, settings.listen.port)
+    except OSError as error:
+        _complain(
+            f"cannot listen on {settings.listen.host}:{settings.listen.port} ({error.strerror}); "
+            "stop what listens there, or choose another with --port or CLAW_EXPORTER_PORT"
+        )
+        return FAILED
+    # Where uvicorn raises the signal again after it stopped: a stop that was asked for is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app.create_app(settings, address=_url(listener)),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    with listener:
+        server.run(sockets=[listener])
+    return 0 if server.started else FAILED
+
+
+def _load(config: Path, environment: Mapping[str, str]) -> Settings | None:
+    from claw_exporter.settings import SettingsError, load  # noqa: PLC0415 - it needs an extra
+
+    try:
+        return load(config, environment)
+    except SettingsError as error:
+        count = len(error.mistakes)
+        _complain(f"{config} has {count} {'mistake' if count == 1 else 'mistakes'}:\n{error}")
+        return None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port, *_ = listener.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _on(*, on: bool) -> str:
+    return "on" if on else "off"
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"claw-exporter: {message}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
