@@ -1,0 +1,32 @@
+"""Prometheus metrics for AI web applications.
+
+Mount the middleware, track AI answers and stores, expose ``/metrics``::
+
+    from claw_exporter import MetricsMiddleware, metrics
+
+    app.add_middleware(MetricsMiddleware)
+    metrics.mount(app)
+"""
+
+from claw_exporter.answers import AIResponse
+from claw_exporter.errors import ArgumentError, ClawError, LabelError, PoolTypeError, SpecError
+from claw_exporter.instruments import Metrics, metrics
+from claw_exporter.middleware import MetricsMiddleware
+from claw_exporter.operations import Operation
+from claw_exporter.prices import Price
+from claw_exporter.tracking import Tracker
+
+__all__ = [
+    "AIResponse",
+    "ArgumentError",
+    "ClawError",
+    "LabelError",
+    "Metrics",
+    "MetricsMiddleware",
+    "Operation",
+    "PoolTypeError",
+    "Price",
+    "SpecError",
+    "Tracker",
+    "metrics",
+]

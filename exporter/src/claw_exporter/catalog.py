@@ -21,7 +21,7 @@ TOOL_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60
 SOCKET_SECONDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 
 RESPONSE_STATUSES: Final = ("ok", "error", "cancelled")
-OPERATION_STATUSES: Final = ("ok", "error")
+OPERATION_STATUSES: Final = RESPONSE_STATUSES  # a cancelled operation is no failure of the store
 TOKEN_TYPES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 PROBE_ERROR_TYPES: Final = ("authentication", "connection", "internal", "query", "result", "timeout")
 # As pg_stat_activity spells them; "unknown" where this user may not see the state.

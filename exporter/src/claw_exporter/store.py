@@ -3,9 +3,9 @@
 A child is a plain ``list``: ``[value]`` of a counter or gauge, ``[bucket, ..., bucket, sum]`` of a
 histogram (counts are not cumulative here; the last bucket is ``+Inf``).
 
-Under the GIL ``child[i] += number`` cannot lose an update: between its read and its store the interpreter never
-switches threads as long as both operands are built-in numbers.
-That is why every value from outside is coerced with ``float()``, and only the creation of a child takes a lock.
+Under the GIL ``child[i] += number`` cannot lose an update: between its read and its store the interpreter does
+not switch threads as long as both operands are built-in numbers. That is why every value from outside is coerced
+with ``float()``, and why only the creation of a child takes a lock.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ Snapshot = tuple[Metric, list[tuple[Labels, Child]]]
 
 OVERFLOW_LABEL: Final = "__overflow__"
 _LABEL_CHARACTERS: Final = 256
+# Labels that tell an outcome: all their values exist from the first use of the other labels on.
+_START_TOGETHER: Final = frozenset(("status", "type"))
 _METRIC_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL_NAME: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -106,7 +108,10 @@ class Family:
     def _siblings(self, labels: Labels) -> Iterable[Labels]:
         """Series that start at 0 together with this one, so that ``increase`` sees their first event."""
         closed = self.spec.values
-        choices = (closed.get(name, (value,)) for name, value in zip(self.spec.labels, labels, strict=True))
+        choices = (
+            closed.get(name, (value,)) if name in _START_TOGETHER else (value,)
+            for name, value in zip(self.spec.labels, labels, strict=True)
+        )
         return itertools.product(*choices)
 
     def _overflow_labels(self, labels: Labels) -> Labels:
@@ -226,6 +231,9 @@ class Store:
     Args:
         max_series: Bound of each metric's series; further label values are folded into a series named
             ``__overflow__`` and counted by ``claw_ai_exporter_overflow_total``.
+
+    Attributes:
+        folded: Observations folded so far.
     """
 
     def __init__(self, *, max_series: int = 2000) -> None:
@@ -234,6 +242,7 @@ class Store:
         self.max_series: Final = max_series
         self._families: dict[str, Family | _Derived] = {}
         self._before_scrape: list[Callable[[], None]] = []
+        self.folded = 0
         self._logged: set[str] = set()
         self._lock = RLock()
         self._overflow = self.counter(OVERFLOW)
@@ -275,6 +284,7 @@ class Store:
 
     def overflowed(self, metric: str) -> None:
         """Count an observation that went to an overflow series."""
+        self.folded += 1
         if metric != OVERFLOW.name:
             self._overflow.inc(metric)
 

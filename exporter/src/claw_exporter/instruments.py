@@ -1,0 +1,241 @@
+"""The public instruments: `Metrics`, and `metrics`, the instance most applications need."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import REGISTRY
+
+from claw_exporter.answers import AIResponse, Answers
+from claw_exporter.catalog import (
+    AGENT_STEP_DURATION,
+    AGENT_STEPS,
+    BUILD_INFO,
+    CONVERSATIONS,
+    DB_DURATION,
+    MESSAGES,
+    REDIS_DURATION,
+    TOOL_CALL_DURATION,
+    TOOL_CALLS,
+    VECTOR_DB_DURATION,
+)
+from claw_exporter.endpoint import Exposition
+from claw_exporter.errors import ArgumentError
+from claw_exporter.exposition import render
+from claw_exporter.operations import Operation, operation_tracker
+from claw_exporter.pools import Pools
+from claw_exporter.registry import Bridge, attach
+from claw_exporter.store import Store
+from claw_exporter.tracking import Tracker, innermost
+from claw_exporter.traffic import Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from prometheus_client import CollectorRegistry
+
+    from claw_exporter.prices import Price
+    from claw_exporter.spec import Histogram
+
+__all__ = ["Metrics", "metrics"]
+
+Judge = "Callable[[Any], str | None]"
+Name = "str | Callable[..., str]"
+
+
+class Metrics:
+    """Every instrument of one application. Making one has no side effect.
+
+    None of the recording methods raises into the code it measures; errors of this library are counted in
+    ``claw_ai_exporter_internal_errors_total``.
+
+    Args:
+        registry: The prometheus_client registry in which these metrics appear, once `register`, `mount` or the
+            middleware is used. Several `Metrics` of one registry are added up.
+        max_series: Bound of the series of each metric; see ``claw_ai_exporter_overflow_total``.
+    """
+
+    def __init__(self, *, registry: CollectorRegistry | None = None, max_series: int = 2000) -> None:
+        self.registry: Final = registry or REGISTRY
+        self.store: Final = Store(max_series=max_series)
+        self._answers = Answers(self.store)
+
+    # -- Wiring ----------------------------------------------------------------------------------------------
+
+    def register(self) -> Bridge:
+        """Make these metrics appear in the registry; idempotent.
+
+        Raises:
+            ValueError: Another collector of the registry has a metric of the same name.
+        """
+        return attach(self.registry, self.store)
+
+    def mount(self, app: Any, path: str = "/metrics") -> None:  # noqa: ANN401  # FastAPI, Starlette, or a router of theirs
+        """Add a route that serves the registry: these metrics beside all its others.
+
+        Text format 0.0.4 or OpenMetrics 1.0 by ``Accept``, compressed where accepted, rendered outside of the event
+        loop. Requests to it are not measured.
+
+        Args:
+            app: A FastAPI or Starlette application, or a router.
+            path: Where.
+
+        Raises:
+            ArgumentError: ``path`` does not start with a slash.
+            ValueError: As :meth:`register`.
+        """
+        if not path.startswith("/"):
+            raise ArgumentError(f"path is {path!r}: it must start with '/'")
+        app.add_route(path, self.asgi_app(), include_in_schema=False)
+
+    def asgi_app(self) -> Exposition:
+        """Return what `mount` adds, as an ASGI application: to be served on a port of its own.
+
+        Raises:
+            ValueError: As :meth:`register`.
+        """
+        traffic = self.traffic
+        return Exposition(
+            self.registry, self.register(), self.store, in_flight=traffic.in_flight, mark=traffic.mark
+        )
+
+    def render(self, *, openmetrics: bool = False) -> bytes:
+        """Return these metrics (not the registry's others) as text."""
+        return render(self.store, openmetrics=openmetrics)
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        """What the middleware records."""
+        return Traffic(self.store)
+
+    def build_info(self, *, app: str, version: str) -> None:
+        """Say which application runs, in ``claw_ai_build_info``.
+
+        Args:
+            app: Its name.
+            version: Its version.
+        """
+        from importlib.metadata import version as version_of  # noqa: PLC0415  # costs 20 ms, once, if used
+
+        self.store.gauge(BUILD_INFO).replace({(app, version, version_of("claw-exporter")): 1.0})
+
+    # -- AI answers ------------------------------------------------------------------------------------------
+
+    def set_prices(self, prices: Mapping[str, Price]) -> None:
+        """Set the price table (model -> `Price`), from which ``claw_ai_ai_cost_usd_total`` is computed."""
+        self._answers.prices = dict(prices)
+
+    def track_ai_response(
+        self,
+        *,
+        model: str | Callable[..., str],
+        provider: str | Callable[..., str] = "unknown",
+        result: Callable[[Any], str | None] | None = None,
+    ) -> Tracker[AIResponse]:
+        """Measure a call of a model: ``with``, ``async with``, or a decorator of any kind of function.
+
+        Args:
+            model: The model's name, or a function of the decorated function's arguments that returns it.
+            provider: Who serves it, likewise.
+            result: For code that reports errors by its return value. It gets the returned value, or each part that a
+                generator yields, and returns the kind of error (``"rate_limited"``) or None.
+
+        Returns:
+            A tracker; ``with tracker as response`` gives the `AIResponse`.
+        """
+        return self._answers.tracker(model, provider, result)
+
+    def current_response(self) -> AIResponse | None:
+        """Return the innermost open AI response of this task, or None: for code deep inside a decorated function."""
+        return innermost(AIResponse)
+
+    # -- Agents ----------------------------------------------------------------------------------------------
+
+    def track_tool(
+        self, tool: str, *, result: Callable[[Any], str | None] | None = None
+    ) -> Tracker[Operation]:
+        """Measure a tool call of an agent (``with`` or decorator)."""
+        calls, duration = self.store.counter(TOOL_CALLS), self.store.histogram(TOOL_CALL_DURATION)
+
+        def record(status: str, seconds: float) -> None:
+            calls.inc(tool, status)
+            duration.observe(seconds, tool)
+
+        return operation_tracker(self.store, "track_tool", record, result)
+
+    def track_agent_step(
+        self, agent: str, step_type: str, *, result: Callable[[Any], str | None] | None = None
+    ) -> Tracker[Operation]:
+        """Measure a step of an agent (``with`` or decorator).
+
+        Args:
+            agent: The agent's name.
+            step_type: ``think``, ``act``, ``observe`` or ``response``.
+            result: As in `track_ai_response`.
+        """
+        steps, duration = self.store.counter(AGENT_STEPS), self.store.histogram(AGENT_STEP_DURATION)
+
+        def record(status: str, seconds: float) -> None:
+            steps.inc(agent, step_type, status)
+            duration.observe(seconds, agent, step_type)
+
+        return operation_tracker(self.store, "track_agent_step", record, result)
+
+    # -- Stores ----------------------------------------------------------------------------------------------
+
+    def track_vector_db(self, operation: str) -> Tracker[Operation]:
+        """Measure a vector store operation (``with`` or decorator); ``operation`` such as ``search``."""
+        return self._track(VECTOR_DB_DURATION, operation, "track_vector_db")
+
+    def track_redis(self, operation: str) -> Tracker[Operation]:
+        """Measure a Redis operation (``with`` or decorator); ``operation`` such as ``get``."""
+        return self._track(REDIS_DURATION, operation, "track_redis")
+
+    def track_db(self, operation: str) -> Tracker[Operation]:
+        """Measure a database operation (``with`` or decorator); ``operation`` such as ``insert_message``."""
+        return self._track(DB_DURATION, operation, "track_db")
+
+    def _track(self, spec: Histogram, operation: str, where: str) -> Tracker[Operation]:
+        duration = self.store.histogram(spec)
+
+        def record(status: str, seconds: float) -> None:
+            duration.observe(seconds, operation, status)
+
+        return operation_tracker(self.store, where, record, None)
+
+    def watch_pool(self, name: str, pool: object) -> None:
+        """Show a connection pool, read at each scrape, until it is closed or gone.
+
+        Args:
+            name: Its name; a second pool of the same name takes its place.
+            pool: An asyncpg pool; a SQLAlchemy ``Engine``, ``AsyncEngine`` or ``QueuePool``; a redis connection pool
+                or client.
+
+        Raises:
+            PoolTypeError: The object is none of these.
+        """
+        self._pools.watch(name, pool)
+
+    @cached_property
+    def _pools(self) -> Pools:
+        return Pools(self.store)
+
+    # -- Business --------------------------------------------------------------------------------------------
+
+    def track_conversation(self, *, status: str = "created") -> None:
+        """Count what happened to a conversation."""
+        self._count(CONVERSATIONS, status)
+
+    def track_message(self, *, role: str) -> None:
+        """Count a message by its author: ``user``, ``assistant``, ..."""
+        self._count(MESSAGES, role)
+
+    def _count(self, spec: Any, *labels: object) -> None:
+        try:
+            self.store.counter(spec).inc(*labels)
+        except Exception:  # noqa: BLE001  # a label whose str() raises must not reach the caller
+            self.store.fault("count")
+
+
+metrics: Final = Metrics()

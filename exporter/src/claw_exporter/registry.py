@@ -1,0 +1,118 @@
+"""Our stores as one ordinary collector of a prometheus_client registry.
+
+So an existing ``/metrics`` of an application shows our metrics too. Several stores in one registry are added up: a
+process exposes each series once.
+"""
+
+from __future__ import annotations
+
+from threading import Lock, local
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from prometheus_client.core import Metric as ClientMetric
+
+from claw_exporter.catalog import CATALOG
+from claw_exporter.exposition import family_name, family_unit, go_float
+from claw_exporter.spec import Histogram, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from prometheus_client import CollectorRegistry
+
+    from claw_exporter.store import Child, Labels, Snapshot, Store
+
+__all__ = ["Bridge", "attach"]
+
+_bridges: Final[WeakKeyDictionary[CollectorRegistry, Bridge]] = WeakKeyDictionary()
+_lock: Final = Lock()
+
+
+def attach(registry: CollectorRegistry, store: Store) -> Bridge:
+    """Show a store in a registry; idempotent.
+
+    Raises:
+        ValueError: Another collector of the registry has a metric of the same name (raised by prometheus_client).
+    """
+    with _lock:
+        bridge = _bridges.get(registry)
+        if bridge is None:
+            bridge = Bridge()
+            registry.register(bridge)
+            _bridges[registry] = bridge
+        if store not in bridge.stores:
+            bridge.stores.append(store)
+    return bridge
+
+
+class Bridge:
+    """The collector of one registry.
+
+    Attributes:
+        stores: The stores shown.
+    """
+
+    def __init__(self) -> None:
+        self.stores: list[Store] = []
+        self._silent = local()
+
+    def describe(self) -> Iterator[ClientMetric]:
+        """Yield the names this collector may produce, so that the registry can refuse a clash."""
+        return (_client_metric(spec) for spec in CATALOG if spec.home == "library")
+
+    def collect(self) -> Iterator[ClientMetric]:
+        """Yield every metric that has series."""
+        if not getattr(self._silent, "now", False):
+            for spec, series in self.snapshot():
+                metric = _client_metric(spec)
+                add = _add_histogram if isinstance(spec, Histogram) else _add_scalars
+                add(metric, spec, series)  # type: ignore[operator]  # the narrowing above
+                yield metric
+
+    def snapshot(self) -> list[Snapshot]:
+        """Return every metric that has series, those of several stores added up."""
+        snapshots = [store.snapshot() for store in self.stores]
+        return snapshots[0] if len(snapshots) == 1 else _added(snapshots)
+
+    def others(self, registry: CollectorRegistry, render: Any) -> bytes:  # noqa: ANN401  # a generate_latest
+        """Render what the registry's other collectors have, on this thread."""
+        self._silent.now = True
+        try:
+            text: bytes = render(registry)
+            return text
+        finally:
+            self._silent.now = False
+
+
+def _client_metric(spec: Metric) -> ClientMetric:
+    return ClientMetric(family_name(spec), spec.help, spec.type, family_unit(spec))
+
+
+def _add_scalars(metric: ClientMetric, spec: Metric, series: list[tuple[Labels, Child]]) -> None:
+    for labels, child in series:
+        metric.add_sample(spec.name, dict(zip(spec.labels, labels, strict=True)), float(child[0]))
+
+
+def _add_histogram(metric: ClientMetric, spec: Histogram, series: list[tuple[Labels, Child]]) -> None:
+    bounds = [go_float(bound) for bound in (*spec.buckets, float("inf"))]
+    for values, child in series:
+        labels, count = dict(zip(spec.labels, values, strict=True)), 0.0
+        for bound, number in zip(bounds, child[:-1], strict=True):
+            count += number
+            metric.add_sample(f"{spec.name}_bucket", {**labels, "le": bound}, count)
+        metric.add_sample(f"{spec.name}_count", labels, count)
+        metric.add_sample(f"{spec.name}_sum", labels, float(child[-1]))
+
+
+def _added(snapshots: Iterable[list[Snapshot]]) -> list[Snapshot]:
+    metrics: dict[str, tuple[Metric, dict[Labels, Child]]] = {}
+    for snapshot in snapshots:
+        for spec, series in snapshot:
+            known = metrics.setdefault(spec.name, (spec, {}))[1]
+            # An *_info gauge says that something is so: saying it twice does not make it 2.
+            add = max if spec.name.endswith("_info") else sum
+            for labels, child in series:
+                numbers = known.get(labels)
+                known[labels] = child if numbers is None else list(map(add, zip(numbers, child, strict=True)))
+    return [(spec, list(series.items())) for spec, series in metrics.values()]
