@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MASK: Final = "***"
+_NOTHING: Final = r"(?!)"
 
 
 class JsonFormatter(logging.Formatter):
@@ -22,8 +24,10 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__()
-        # The longest first: one secret may be part of another.
-        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        # The longest first: one may be part of another. Whole words only: a password may be part of a name.
+        longest_first = sorted(filter(None, secrets), key=len, reverse=True)
+        words = "|".join(rf"(?<!\w){re.escape(secret)}(?!\w)" for secret in longest_first)
+        self._secret = re.compile(words or _NOTHING)
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line, without its end."""
@@ -43,9 +47,7 @@ class JsonFormatter(logging.Formatter):
             case dict():
                 return {name: self._masked(item) for name, item in value.items()}
             case str():
-                for secret in self._secrets:
-                    value = value.replace(secret, MASK)
-                return value
+                return self._secret.sub(MASK, value)
             case int() | float() | None:
                 return value
             case _:

@@ -85,19 +85,18 @@ class Link(Generic[_ConnectionT]):
     _attempt: int = 0
     _failures: int = 0
     _retry_at: float = 0.0
-    _reason: str = ""
+    _error: Exception | None = None
 
     async def get(self) -> _ConnectionT:
         """Give the connection, opening it where there is none.
 
         Raises:
-            ProbeError: An attempt failed a moment ago, and the pause after it has not passed.
+            Exception: What the attempt raised; the same again during the pause after it.
         """
         if self._connection is not None:
             return self._connection
-        wait = self.retry_seconds()
-        if wait:
-            raise ProbeError("connection", f"{self._reason}; next attempt in {wait:.0f} s")
+        if self._error is not None and self.retry_seconds():
+            raise self._error.with_traceback(None)
         self._attempt += 1
         attempt = self._attempt
         try:
@@ -110,7 +109,7 @@ class Link(Generic[_ConnectionT]):
         if attempt != self._attempt:
             self.discard(connection)
             raise ProbeError("connection", "the connection came up after its run had been cut off")
-        self._failures, self._connection = 0, connection
+        self._failures, self._error, self._connection = 0, None, connection
         return connection
 
     def drop(self) -> None:
@@ -129,7 +128,7 @@ class Link(Generic[_ConnectionT]):
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._failures)
         self._failures += 1
         self._retry_at = self.clock() + pause
-        self._reason = str(error) or type(error).__name__
+        self._error = error if isinstance(error, Exception) else TimeoutError("no answer while connecting")
 
 
 class Collector(ABC):
