@@ -37,7 +37,7 @@ alert.group('monitoring-alerts', [
     hold: '5m',
     by: ['job'],
     summary: 'No target of {{ $labels.job }} can be scraped.',
-    description: 'None of the {{ $value }} known targets has answered for 5m: nothing is known about this job any more.',
+    description: 'Known targets: {{ $value }}. None has answered for 5m, so nothing is known about this job any more.',
     dashboard: 'claw-ai-overview',
   }),
   alert.new('TargetMissing', {
@@ -52,7 +52,7 @@ alert.group('monitoring-alerts', [
     hold: '10m',
     by: ['job'],
     summary: 'Prometheus does not know every target of {{ $labels.job }}.',
-    description: '{{ $value }} of the expected targets are in no file that it reads, so nothing watches them.',
+    description: 'Targets missing: {{ $value }}. They stand in no file that it reads, so nothing watches them.',
     dashboard: 'claw-ai-overview',
   }),
   alert.new('ScrapeLimitHit', {
@@ -75,7 +75,7 @@ alert.group('monitoring-alerts', [
     hold: '5m',
     by: ['job', 'instance', 'probe'],
     summary: 'The values of the probe {{ $labels.probe }} are old.',
-    description: 'The exporter at {{ $labels.instance }} serves values that are {{ $value | humanizeDuration }} old: more than five intervals.',
+    description: 'The exporter at {{ $labels.instance }} serves values older than five intervals. Their age is {{ $value | humanizeDuration }} (+Inf: there was none yet).',
     dashboard: 'claw-ai-overview',
   }),
   alert.new('PrometheusDegraded', {
