@@ -1,0 +1,1 @@
+{ title: 'x', description: 'x.', refresh: '30s', variables: [], rows: [] }

@@ -1,0 +1,83 @@
+// Policy for all dashboards, as a map over them: uid, tags, links to each other, data source, annotations.
+// A dashboard file gives { title, description, refresh, variables, rows }; nothing else is decided there.
+local config = import '../config.libsonnet';
+local grafana = import 'grafana.libsonnet';
+local metrics = import '../metrics.libsonnet';
+
+local tag = 'claw-ai';
+local build_info = metrics.with_labels('claw_ai_build_info', ['job', 'version']);
+
+// What a reader wants to see on every time axis: alerts, restarts, new versions.
+local annotations = [
+  grafana.annotation(
+    'Alerts', 'ALERTS{alertstate="firing", severity=~"critical|warning"}', 'red',
+    '{{alertname}}', '{{severity}} {{job}} {{instance}}',
+  ),
+  grafana.annotation(
+    'Restarts', 'changes(process_start_time_seconds{job="%s"}[2m]) > 0' % config.job, 'orange', 'restart', '{{job}} {{instance}}',
+  ),
+  // A version is new where it was not there a minute ago.
+  grafana.annotation(
+    'Versions',
+    |||
+      count by (%(labels)s) (claw_ai_build_info)
+      unless
+      count by (%(labels)s) (claw_ai_build_info offset 1m)
+    ||| % { labels: std.join(', ', build_info) },
+    'blue',
+    'version {{version}}',
+    '{{job}}',
+  ),
+];
+
+local links = [{
+  title: 'Claw AI',
+  type: 'dashboards',
+  tags: [tag],
+  asDropdown: false,
+  icon: 'external link',
+  includeVars: true,
+  keepTime: true,
+  targetBlank: false,
+  tooltip: 'The other dashboards, with the same time and variables',
+  url: '',
+}];
+
+{
+  // Link from a table's cell to another dashboard, with the clicked value, the job and the time range kept.
+  drill(uid, label, column, title):: {
+    title: title,
+    url: '/d/%s?var-%s=${__data.fields["%s"]}&${job:queryparam}&${instance:queryparam}&${__url_time_range}' % [uid, label, column],
+    targetBlank: false,
+  },
+
+  // Turns { uid: dashboard } into { 'uid.json': Grafana's JSON }.
+  render(dashboards):: {
+    [uid + '.json']: {
+      local dashboard = dashboards[uid],
+      local must(key) = std.get(dashboard, key, error 'dashboard %s: must provide %s' % [uid, key]),
+      uid: uid,
+      title: must('title'),
+      description: must('description'),  // generate.py adds what it is generated from
+      tags: [tag],
+      editable: false,
+      schemaVersion: 42,
+      version: 1,
+      graphTooltip: 1,  // one crosshair over all panels
+      fiscalYearStartMonth: 0,
+      liveNow: false,
+      refresh: must('refresh'),
+      time: { from: 'now-1h', to: 'now' },
+      timepicker: {},
+      timezone: 'browser',
+      weekStart: '',
+      links: links,
+      annotations: { list: annotations },
+      templating: {
+        list: [grafana.variable.datasource('datasource', 'prometheus', 'Prometheus', 'prometheus')] + must('variables'),
+      },
+      panels: grafana.layout(must('rows')),
+    }
+    for uid in std.objectFields(dashboards)
+  },
+}

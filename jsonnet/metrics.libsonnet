@@ -1,0 +1,61 @@
+// The catalogue bridge: every metric that a panel, rule or alert may name, with its labels, unit and bucket bounds.
+// Ours come from exporter/metrics.json, everybody else's from vendor-metrics.json (captured from live exporters).
+// A name, label or bound that does not exist stops the evaluation here.
+local ours = import '../exporter/metrics.json';
+local vendors = import 'vendor-metrics.json';
+
+local all = vendors + ours;
+local target_labels = ['host', 'instance', 'job'];
+local labels_by_relabelling = { 'blackbox-exporter': ['module', 'target'] };
+local synthetic = ['ALERTS', 'scrape_duration_seconds', 'scrape_samples_post_metric_relabeling', 'up'];
+
+// Grafana's name of a unit, and of that unit per second.
+local units = {
+  '': ['short', 'cps'],
+  bytes: ['bytes', 'Bps'],
+  ratio: ['percentunit', 'percentunit'],
+  seconds: ['s', 'percentunit'],  // seconds of work per second: a share of the time
+  usd: ['currencyUSD', 'currencyUSD'],
+};
+
+// A part of a histogram or summary belongs to the metric without the suffix.
+local base(name) =
+  local part(suffix) = if std.endsWith(name, suffix) then std.substr(name, 0, std.length(name) - std.length(suffix));
+  local candidates = [name] + [part(suffix) for suffix in ['_bucket', '_count', '_sum'] if part(suffix) != null];
+  local known = [candidate for candidate in candidates if std.objectHas(all, candidate)];
+  if known == [] then error 'unknown metric %s' % name else known[0];
+
+{
+  // The catalogue entry of a metric; `name` may be a part of a histogram (..._bucket, ..._sum, ..._count).
+  get(name):: all[base(name)],
+
+  // A histogram's catalogue entry.
+  histogram(name)::
+    local metric = self.get(name);
+    if metric.type == 'histogram' then metric else error '%s is a %s, not a histogram' % [name, metric.type],
+
+  // All label names of a metric's series, those of the scrape target included.
+  labels(name)::
+    local metric = self.get(name);
+    metric.labels + target_labels
+    + std.get(labels_by_relabelling, std.get(metric, 'source', ''), [])
+    + (if std.endsWith(name, '_bucket') then ['le'] else []),
+
+  // Returns `wanted` when every one of these labels exists.
+  with_labels(name, wanted)::
+    local missing = [label for label in wanted if !std.member(self.labels(name), label)];
+    if std.member(synthetic, name) || missing == [] then wanted
+    else error 'no label %s of %s (there are: %s)' % [missing[0], name, std.join(', ', std.sort(self.labels(name)))],
+
+  // Grafana's unit of a metric's value; `per_second` for its rate.
+  unit(name, per_second=false):: units[std.get(self.get(name), 'unit', '')][if per_second then 1 else 0],
+
+  // What the catalogue says about a metric; vendors' metrics are described where they are used.
+  help(name):: std.get(self.get(name), 'help', null),
+
+  // Returns `seconds` when it is a bucket bound of the histogram; a quantile compared with anything else is guesswork.
+  bound(name, seconds)::
+    local bounds = self.histogram(name).buckets;
+    if std.member(bounds, seconds) then seconds
+    else error '%g is no bucket bound of %s (there are: %s)' % [seconds, name, std.join(', ', ['%g' % b for b in bounds])],
+}
