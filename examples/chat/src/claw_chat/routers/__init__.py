@@ -1,0 +1,1 @@
+"""The app's endpoints, one module for each thing they are about."""
