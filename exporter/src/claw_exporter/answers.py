@@ -200,7 +200,7 @@ class Answers:
             return _UNKNOWN
 
     def _error_type(self, error_type: str) -> str:
-        """Bound the kinds of error: names of exception classes are few, messages passed by mistake are not."""
+        """Bound the kinds of error: exception classes are few, but messages passed by mistake are not."""
         if error_type not in self._error_types:
             if len(self._error_types) >= _ERROR_TYPES:
                 return "other"

@@ -32,14 +32,14 @@ _OPENMETRICS: Final = "application/openmetrics-text"
 class Exposition:
     """Serves a registry's metrics: ours from their lists, the others as prometheus_client renders them.
 
-    Rendering happens in a thread; requests that arrive meanwhile share its result. Content negotiation: OpenMetrics
-    1.0 where the client accepts it, text 0.0.4 otherwise, gzip (level 1) where accepted.
+    Rendering happens in a thread; requests that arrive meanwhile share its result. OpenMetrics 1.0 where the
+    client accepts it, text 0.0.4 otherwise; gzip (level 1) where accepted.
 
     Args:
         registry: Whose other collectors are shown.
         bridge: Our collector in that registry.
         store: Where errors are counted.
-        in_flight: A counter of running requests; this one is taken out of it where its scope carries ``mark``.
+        in_flight: Number of running requests; this one is taken out where its scope carries ``mark``.
         mark: See ``in_flight``.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client import REGISTRY
 
@@ -36,12 +36,16 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from claw_exporter.prices import Price
-    from claw_exporter.spec import Histogram
+    from claw_exporter.spec import Counter, Histogram
 
 __all__ = ["Metrics", "metrics"]
 
-Judge = "Callable[[Any], str | None]"
-Name = "str | Callable[..., str]"
+
+class Router(Protocol):
+    """What `Metrics.mount` needs of FastAPI, Starlette or one of their routers."""
+
+    # Any: the frameworks disagree about the parameters' names and types.
+    def add_route(self, path: str, route: Any, /, *, include_in_schema: bool) -> Any: ...  # noqa: ANN401
 
 
 class Metrics:
@@ -51,8 +55,8 @@ class Metrics:
     ``claw_ai_exporter_internal_errors_total``.
 
     Args:
-        registry: The prometheus_client registry in which these metrics appear, once `register`, `mount` or the
-            middleware is used. Several `Metrics` of one registry are added up.
+        registry: The prometheus_client registry (its default one if None) in which these metrics appear once
+            `register`, `mount` or the middleware is used. Several `Metrics` of one registry are added up.
         max_series: Bound of the series of each metric; see ``claw_ai_exporter_overflow_total``.
     """
 
@@ -71,11 +75,11 @@ class Metrics:
         """
         return attach(self.registry, self.store)
 
-    def mount(self, app: Any, path: str = "/metrics") -> None:  # noqa: ANN401  # FastAPI, Starlette, or a router of theirs
+    def mount(self, app: Router, path: str = "/metrics") -> None:
         """Add a route that serves the registry: these metrics beside all its others.
 
-        Text format 0.0.4 or OpenMetrics 1.0 by ``Accept``, compressed where accepted, rendered outside of the event
-        loop. Requests to it are not measured.
+        Text format 0.0.4 or OpenMetrics 1.0 by ``Accept``, compressed where accepted, rendered outside of the
+        event loop. Requests to it are not measured.
 
         Args:
             app: A FastAPI or Starlette application, or a router.
@@ -138,8 +142,8 @@ class Metrics:
         Args:
             model: The model's name, or a function of the decorated function's arguments that returns it.
             provider: Who serves it, likewise.
-            result: For code that reports errors by its return value. It gets the returned value, or each part that a
-                generator yields, and returns the kind of error (``"rate_limited"``) or None.
+            result: For code that reports errors by its return value. It gets the returned value, or each part
+                that a generator yields, and returns the kind of error (``"rate_limited"``) or None.
 
         Returns:
             A tracker; ``with tracker as response`` gives the `AIResponse`.
@@ -147,7 +151,7 @@ class Metrics:
         return self._answers.tracker(model, provider, result)
 
     def current_response(self) -> AIResponse | None:
-        """Return the innermost open AI response of this task, or None: for code deep inside a decorated function."""
+        """Return the innermost open AI response of this task, for code deep inside a decorated function."""
         return innermost(AIResponse)
 
     # -- Agents ----------------------------------------------------------------------------------------------
@@ -209,8 +213,8 @@ class Metrics:
 
         Args:
             name: Its name; a second pool of the same name takes its place.
-            pool: An asyncpg pool; a SQLAlchemy ``Engine``, ``AsyncEngine`` or ``QueuePool``; a redis connection pool
-                or client.
+            pool: An asyncpg pool; a SQLAlchemy ``Engine``, ``AsyncEngine`` or ``QueuePool``; a redis
+                connection pool or client.
 
         Raises:
             PoolTypeError: The object is none of these.
@@ -231,7 +235,7 @@ class Metrics:
         """Count a message by its author: ``user``, ``assistant``, ..."""
         self._count(MESSAGES, role)
 
-    def _count(self, spec: Any, *labels: object) -> None:
+    def _count(self, spec: Counter, *labels: object) -> None:
         try:
             self.store.counter(spec).inc(*labels)
         except Exception:  # noqa: BLE001  # a label whose str() raises must not reach the caller

@@ -1,8 +1,7 @@
 """The ASGI middleware: what happens on every request, and therefore written for speed.
 
 The class hands back a closure instead of an instance: names of an enclosing function are read faster than
-attributes. What is rare (a new route, a mount, an odd method, a stream's first byte) happens in functions outside of the
-closure. Measured numbers and the reasons for each trick: docs/MONITORING_METRICS.md names them.
+attributes. What is rare (a new route, a mount, an odd method, a stream's first byte) happens outside of it.
 """
 
 from __future__ import annotations
@@ -38,11 +37,12 @@ _CACHED_ROUTES: Final = 4096
 class MetricsMiddleware:
     """Measures every HTTP request and WebSocket of an application, by route template.
 
-    ``app.add_middleware(MetricsMiddleware)``, or ``MetricsMiddleware(app)`` around any ASGI application. It changes no
-    message, and no error of its own reaches a request (they are counted in
-    ``claw_ai_exporter_internal_errors_total``). A request that passes several of them counts once per `Metrics`.
+    ``app.add_middleware(MetricsMiddleware)``, or ``MetricsMiddleware(app)`` around any ASGI application. It
+    changes no message, and no error of its own reaches a request (they are counted in
+    ``claw_ai_exporter_internal_errors_total``). A request that passes several counts once per `Metrics`.
 
-    * The endpoint of a request that no route answered is ``unmatched``; methods that HTTP does not know are ``OTHER``.
+    * The endpoint is the route's template; ``unmatched`` where no route answered.
+    * Methods that HTTP does not know are ``OTHER``.
     * Time ends with the last part of the body: background tasks do not count.
     * 499: the client left before the response was complete. 500: an exception, or a stream that broke.
     * The path that ``Metrics.mount`` added is not measured.
@@ -59,8 +59,9 @@ class MetricsMiddleware:
     """
 
     if TYPE_CHECKING:
-        # An ASGI application, although ``__new__`` returns a function and no instance.
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            """For type checkers: what ``__new__`` returns is an ASGI application, though no instance."""
 
     def __new__(cls, app: ASGIApp, *, metrics: Metrics | None = None, exclude: Collection[str] = ()) -> Self:
         """Return an ASGI application around ``app``."""
@@ -89,7 +90,7 @@ class _Recorder:
         self.traffic = traffic
         self.exclude = exclude
         self.templates = Templates()
-        # (identity of the route context, identity of the route, method, status) -> list; the objects are kept below.
+        # (identity of route context, identity of route, method, status) -> list; the objects are kept below.
         self.fast: dict[tuple[int, int, str, int], Child] = {}
         self._kept: list[object] = []
 
@@ -133,7 +134,7 @@ def _measured(app: ASGIApp, recorder: _Recorder) -> ASGIApp:  # noqa: C901, PLR0
     seconds_bounds, size_bounds = HTTP_REQUEST_DURATION.buckets, tuple(map(int, HTTP_RESPONSE_SIZE.buckets))
     clock, bisect = perf_counter, bisect_left
 
-    async def measured(scope: Scope, receive: Receive, send: Send) -> None:
+    async def measured(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0915  # the same
         if scope["type"] != "http" or mark in scope:
             await _other(app, recorder, scope, receive, send)
             return

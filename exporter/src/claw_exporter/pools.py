@@ -67,7 +67,7 @@ class Pools:
 
 
 def _reference(pool: object) -> Callable[[], object | None]:
-    """Refer to a pool without keeping it alive, where its type allows (asyncpg's does not: it is let go when closed)."""
+    """Refer to a pool without keeping it alive, where its type allows (asyncpg's does not: let go when closed)."""
     try:
         return weakref.ref(pool)
     except TypeError:
@@ -80,8 +80,8 @@ def _reader(pool: object) -> Callable[[Any], _State | None]:
             reader(pool)  # an engine may hold a pool without counts
             return reader
     raise PoolTypeError(
-        f"{type(pool).__qualname__} is not a pool that can be watched: pass an asyncpg pool, a SQLAlchemy engine or "
-        "QueuePool, or a redis connection pool (or client)"
+        f"{type(pool).__qualname__} is not a pool that can be watched: pass an asyncpg pool, a SQLAlchemy "
+        "engine or QueuePool, or a redis connection pool or client"
     )
 
 

@@ -1,7 +1,7 @@
 """Our stores as one ordinary collector of a prometheus_client registry.
 
-So an existing ``/metrics`` of an application shows our metrics too. Several stores in one registry are added up: a
-process exposes each series once.
+So an existing ``/metrics`` of an application shows our metrics too. Several stores in one registry are added
+up: a process exposes each series once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def attach(registry: CollectorRegistry, store: Store) -> Bridge:
     """Show a store in a registry; idempotent.
 
     Raises:
-        ValueError: Another collector of the registry has a metric of the same name (raised by prometheus_client).
+        ValueError: Another collector of the registry has a metric of the same name.
     """
     with _lock:
         bridge = _bridges.get(registry)
@@ -66,8 +66,10 @@ class Bridge:
         if not getattr(self._silent, "now", False):
             for spec, series in self.snapshot():
                 metric = _client_metric(spec)
-                add = _add_histogram if isinstance(spec, Histogram) else _add_scalars
-                add(metric, spec, series)  # type: ignore[operator]  # the narrowing above
+                if isinstance(spec, Histogram):
+                    _add_histogram(metric, spec, series)
+                else:
+                    _add_scalars(metric, spec, series)
                 yield metric
 
     def snapshot(self) -> list[Snapshot]:

@@ -3,11 +3,11 @@
 Nothing is routed a second time: routing left its result in the scope. Where it did differs between versions:
 
 * ``scope["fastapi"]["effective_route_context"]``: FastAPI >= 0.137, for routes of included routers;
-* ``scope["route"]``: FastAPI always (the un-prefixed original for included routers), Starlette >= 1.7;
+* ``scope["route"]``: FastAPI (the original without prefix, for included routers), Starlette >= 1.7;
 * ``scope["endpoint"]``: every Starlette; the route is looked up by it in the router's table.
 
-What mounts consumed stands in ``scope["root_path"]`` as literal text; a walk over the mounts turns it back into
-their templates.
+What mounts consumed stands in ``scope["root_path"]`` as literal text; a walk over the mounts turns it back
+into their templates.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def find(scope: Scope, root_path: str) -> Template:
         root_path: Its ``root_path`` before.
 
     Returns:
-        ``unmatched`` where no route answered (404, slash redirects). A mount whose application has no routes of its
-        own, or matched none, is one endpoint: its own path.
+        ``unmatched`` where no route answered (404, slash redirects). A mount whose application has no routes
+        of its own, or matched none, is one endpoint: its own path.
     """
     prefix, routes, path = _mounts(scope, root_path)
     leaf = _leaf(scope)
@@ -114,7 +114,7 @@ def _is_container(route: Any) -> bool:  # noqa: ANN401  # see _leaf
 
 
 def _mounts(scope: Scope, root_path: str) -> tuple[str, Iterable[Any], str]:
-    """Return the template of the mounts passed since ``root_path``, the routes inside them, and the path left."""
+    """Return the template of the mounts passed since ``root_path``, the routes inside, and the path left."""
     root = scope.get("root_path", "")
     # Set by the first mount; without it none was passed, whatever happened to root_path.
     origin = scope.get("app_root_path", root)

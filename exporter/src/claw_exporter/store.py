@@ -3,9 +3,9 @@
 A child is a plain ``list``: ``[value]`` of a counter or gauge, ``[bucket, ..., bucket, sum]`` of a
 histogram (counts are not cumulative here; the last bucket is ``+Inf``).
 
-Under the GIL ``child[i] += number`` cannot lose an update: between its read and its store the interpreter does
-not switch threads as long as both operands are built-in numbers. That is why every value from outside is coerced
-with ``float()``, and why only the creation of a child takes a lock.
+Under the GIL ``child[i] += number`` cannot lose an update: between its read and its store the interpreter
+does not switch threads as long as both operands are built-in numbers. That is why every value from outside is
+coerced with ``float()``, and why only the creation of a child takes a lock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One measurement around a piece of code: as a ``with`` block or as a decorator of any kind of function.
 
-A `Tracker` begins and ends measurements; what they record is decided by the `Measurement` it makes. Nothing here
-raises into the measured code, and every exception of that code passes through unchanged.
+A `Tracker` begins and ends measurements; what they record is decided by the `Measurement` it makes. Nothing
+here raises into the measured code, and every exception of that code passes through unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ __all__ = ["Measurement", "Tracker", "innermost", "is_cancellation"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound="Measurement")
-Judge = "Callable[[Any], str | None]"
 
 # Names, because neither trio nor the request classes of a framework are imported for this.
 _CANCELLATIONS: Final = frozenset(("Cancelled", "ClientDisconnect"))
@@ -75,8 +74,8 @@ class Measurement(ABC):
         """
         self.error_type = error_type
 
-    def part(self) -> None:
-        """A generator yielded."""
+    def part(self) -> None:  # noqa: B027  # most measurements do not care
+        """Note that a generator yielded."""
 
     @abstractmethod
     def record(self, status: str, seconds: float) -> None:
@@ -86,14 +85,14 @@ class Measurement(ABC):
 class Tracker(Generic[M]):
     """Measures what it is put around.
 
-    ``with tracker as measurement:``, ``async with``, or ``@tracker`` on a function, coroutine function, generator or
-    asynchronous generator. One tracker may be in use any number of times at once.
+    ``with tracker as measurement:``, ``async with``, or ``@tracker`` on a function, coroutine function,
+    generator or asynchronous generator. One tracker may be in use any number of times at once.
 
     Args:
         store: Where errors of this library are counted.
         where: What this tracker is called there.
         make: Makes a measurement from this tracker and the arguments of a decorated function.
-        judge: Tells from a returned value, or from each yielded part, which kind of error it is; None for none.
+        judge: Tells from a returned value, or from each yielded part, which kind of error it is, or None.
     """
 
     __slots__ = ("_judge", "_last", "_make", "_store", "_where")
@@ -216,7 +215,7 @@ class _Inside:
 
 def _function(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
         measurement = tracker.begin(args, kwargs)
         try:
             with _Inside(measurement):
@@ -233,7 +232,7 @@ def _function(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[...
 
 def _coroutine(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
         measurement = tracker.begin(args, kwargs)
         try:
             with _Inside(measurement):
@@ -250,7 +249,7 @@ def _coroutine(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..
 
 def _generator(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401  # any function
         measurement = tracker.begin(args, kwargs)
         inside = _Inside(measurement)
         try:
@@ -282,7 +281,7 @@ def _generator(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..
 
 def _async_generator(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401  # any function
         measurement = tracker.begin(args, kwargs)
         inside = _Inside(measurement)
         try:

@@ -1,7 +1,7 @@
 """Numbers about HTTP requests and WebSockets: one flat list per method, endpoint and status.
 
-A list holds ``[duration buckets..., size buckets..., sum of durations, sum of sizes]``. One look-up and four additions
-record a request; ``requests_total``, the durations by status class and the sizes are derived when they are read.
+A list holds ``[duration buckets..., size buckets..., sum of durations, sum of sizes]``. One look-up and four
+additions record a request; ``requests_total``, durations by status class and sizes are derived at a scrape.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Traffic:
         """Return the list of a method, endpoint and status, and whether it is theirs alone.
 
         Where it is not (the store is full), each use has to ask again, so that it is counted as overflow.
-        A ``500`` at 0 exists from an endpoint's first request on, so that ``increase`` sees the first failure.
+        A ``500`` at 0 exists from an endpoint's first request on: ``increase`` shall see the first failure.
         """
         code = str(int(status)) if _FIRST_STATUS <= status <= _LAST_STATUS else OTHER
         key = (method, endpoint, code)
@@ -103,7 +103,8 @@ class Traffic:
 
     def _sizes(self) -> list[tuple[Labels, Child]]:
         return self._grouped(
-            lambda labels: labels[:2], lambda child: [*child[SIZE_AT:SECONDS_SUM_AT], child[BYTES_SUM_AT]]
+            lambda labels: labels[:2],
+            lambda child: [*child[SIZE_AT:SECONDS_SUM_AT], child[BYTES_SUM_AT]],
         )
 
     def _grouped(
