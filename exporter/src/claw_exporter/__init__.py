@@ -9,7 +9,7 @@ Mount the middleware, track AI answers and stores, expose ``/metrics``::
 """
 
 from claw_exporter.answers import AIResponse
-from claw_exporter.errors import ArgumentError, ClawError, LabelError, PoolTypeError, SpecError
+from claw_exporter.errors import ArgumentError, ClawError, LabelError, PoolTypeError, RegistryError, SpecError
 from claw_exporter.instruments import Metrics, metrics
 from claw_exporter.middleware import MetricsMiddleware
 from claw_exporter.operations import Operation
@@ -26,6 +26,7 @@ __all__ = [
     "Operation",
     "PoolTypeError",
     "Price",
+    "RegistryError",
     "SpecError",
     "Tracker",
     "metrics",

@@ -142,6 +142,10 @@ class Answers:
 
         return Tracker(self._store, "track_ai_response", make, judge)
 
+    def detached(self) -> AIResponse:
+        """Return a response that records nothing."""
+        return AIResponse(None, self, _UNKNOWN, _UNKNOWN, [0.0])
+
     def note(self, tokens: dict[str, float], kind: str, number: float) -> None:
         """Write down a reported number of tokens, if it is one."""
         try:
@@ -161,7 +165,7 @@ class Answers:
         if first is not None:
             self._first.observe(first, model, provider)
         if status == "error":
-            self._errors.inc(model, provider, self._error_type(response.error_type or "error"))
+            self._errors.inc(model, provider, self._error_type(label_text(response.error_type)))
         per_token = response.per_output_token()
         if status == "ok" and per_token is not None:
             self._per_token.observe(per_token, model, provider)

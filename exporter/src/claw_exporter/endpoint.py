@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from claw_exporter.registry import Bridge
-    from claw_exporter.store import Store
+    from claw_exporter.store import Child, Store
 
 __all__ = ["Exposition"]
 
@@ -44,12 +44,18 @@ class Exposition:
     """
 
     def __init__(
-        self, registry: CollectorRegistry, bridge: Bridge, store: Store, *, in_flight: list[float], mark: str
+        self,
+        registry: CollectorRegistry,
+        bridge: Bridge,
+        store: Store,
+        *,
+        in_flight: Child | None = None,
+        mark: str = "",
     ) -> None:
         self._registry = registry
         self._bridge = bridge
         self._store = store
-        self._in_flight = in_flight
+        self._in_flight = in_flight or [0.0]
         self._mark = mark
         self._running: dict[tuple[object, bool, bool], asyncio.Task[bytes]] = {}
 

@@ -6,12 +6,13 @@
     ├── SpecError            a metric is described wrongly, or a second time and differently
     ├── LabelError           label values do not fit the metric's labels
     ├── ArgumentError        an argument of a public function or constructor is wrong
-    └── PoolTypeError        watch_pool was given something it cannot read
+    ├── PoolTypeError        watch_pool was given something it cannot read
+    └── RegistryError        the prometheus_client registry has metrics of our names already
 """
 
 from __future__ import annotations
 
-__all__ = ["ArgumentError", "ClawError", "LabelError", "PoolTypeError", "SpecError"]
+__all__ = ["ArgumentError", "ClawError", "LabelError", "PoolTypeError", "RegistryError", "SpecError"]
 
 
 class ClawError(Exception):
@@ -32,3 +33,7 @@ class ArgumentError(ClawError, ValueError):
 
 class PoolTypeError(ClawError, TypeError):
     """The object given to ``watch_pool`` is not a pool this library can read."""
+
+
+class RegistryError(ClawError, ValueError):
+    """Another collector of the prometheus_client registry has metrics with the names of ours."""

@@ -71,7 +71,7 @@ class Metrics:
         """Make these metrics appear in the registry; idempotent.
 
         Raises:
-            ValueError: Another collector of the registry has a metric of the same name.
+            RegistryError: Another collector of the registry has a metric of the same name.
         """
         return attach(self.registry, self.store)
 
@@ -87,7 +87,7 @@ class Metrics:
 
         Raises:
             ArgumentError: ``path`` does not start with a slash.
-            ValueError: As :meth:`register`.
+            RegistryError: As :meth:`register`.
         """
         if not path.startswith("/"):
             raise ArgumentError(f"path is {path!r}: it must start with '/'")
@@ -97,7 +97,7 @@ class Metrics:
         """Return what `mount` adds, as an ASGI application: to be served on a port of its own.
 
         Raises:
-            ValueError: As :meth:`register`.
+            RegistryError: As :meth:`register`.
         """
         traffic = self.traffic
         return Exposition(
@@ -150,9 +150,12 @@ class Metrics:
         """
         return self._answers.tracker(model, provider, result)
 
-    def current_response(self) -> AIResponse | None:
-        """Return the innermost open AI response of this task, for code deep inside a decorated function."""
-        return innermost(AIResponse)
+    def current_response(self) -> AIResponse:
+        """Return the innermost open AI response of this task: for code deep inside a decorated function.
+
+        Where none is open, it is one that records nothing.
+        """
+        return innermost(AIResponse) or self._answers.detached()
 
     # -- Agents ----------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ attributes. What is rare (a new route, a mount, an odd method, a stream's first 
 from __future__ import annotations
 
 from bisect import bisect_left
+from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -55,7 +56,7 @@ class MetricsMiddleware:
 
     Raises:
         ArgumentError: ``exclude`` is a string, or an entry is not a template.
-        ValueError: The registry has another collector with metrics of our names.
+        RegistryError: The registry has another collector with metrics of our names.
     """
 
     if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class _Recorder:
         # (identity of route context, identity of route, method, status) -> list; the objects are kept below.
         self.fast: dict[tuple[int, int, str, int], Child] = {}
         self._kept: list[object] = []
+        self._lock = Lock()
 
     def find(self, scope: Scope, root_path: str, context: object, route: object, status: int) -> Child:
         """Return the list for a request, and remember it where the closure can find it by itself."""
@@ -100,12 +102,16 @@ class _Recorder:
         method = scope["method"]
         # HEAD always comes here, because its size is not what was handed to the server.
         if stable and method in METHODS and method != "HEAD" and scope.get("root_path", "") == root_path:
+            self._remember((id(context), id(route), method, status), child, context, route)
+        return child
+
+    def _remember(self, key: tuple[int, int, str, int], child: Child, *objects: object) -> None:
+        with self._lock:  # applications may run in several event loops at once
             if len(self.fast) >= _CACHED_ROUTES:
                 self.fast.clear()
                 self._kept.clear()
-            self._kept += (context, route)
-            self.fast[id(context), id(route), method, status] = child
-        return child
+            self._kept += objects
+            self.fast[key] = child
 
     def _child(
         self, scope: Scope, root_path: str, context: object, route: object, status: int

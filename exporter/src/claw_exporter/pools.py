@@ -67,7 +67,7 @@ class Pools:
 
 
 def _reference(pool: object) -> Callable[[], object | None]:
-    """Refer to a pool without keeping it alive, where its type allows (asyncpg's does not: let go when closed)."""
+    """Refer to a pool without keeping it alive; where its type forbids that (asyncpg), until it is closed."""
     try:
         return weakref.ref(pool)
     except TypeError:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from prometheus_client.core import Metric as ClientMetric
 
 from claw_exporter.catalog import CATALOG
+from claw_exporter.errors import RegistryError
 from claw_exporter.exposition import family_name, family_unit, go_float
 from claw_exporter.spec import Histogram, Metric
 
@@ -33,17 +34,27 @@ def attach(registry: CollectorRegistry, store: Store) -> Bridge:
     """Show a store in a registry; idempotent.
 
     Raises:
-        ValueError: Another collector of the registry has a metric of the same name.
+        RegistryError: Another collector of the registry has a metric of the same name.
     """
     with _lock:
         bridge = _bridges.get(registry)
         if bridge is None:
             bridge = Bridge()
-            registry.register(bridge)
+            _register(registry, bridge)
             _bridges[registry] = bridge
         if store not in bridge.stores:
             bridge.stores.append(store)
     return bridge
+
+
+def _register(registry: CollectorRegistry, bridge: Bridge) -> None:
+    try:
+        registry.register(bridge)
+    except ValueError as error:
+        raise RegistryError(
+            f"the registry has metrics of our names already ({error}): unregister their collector, or use "
+            "another registry, Metrics(registry=CollectorRegistry())"
+        ) from error
 
 
 class Bridge:

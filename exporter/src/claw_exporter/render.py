@@ -1,6 +1,6 @@
 """Writes what is derived from the catalogue: ``exporter/metrics.json`` and the tables of the metrics page.
 
-A tool of this repository (``python -m claw_exporter.render [--check] [ROOT]``) that the library does not import.
+A tool of this repository, `python -m claw_exporter.render [--check] [ROOT]`; the library does not import it.
 The page is written by hand around its tables: each stands between ``<!-- table NAME ... -->`` and
 ``<!-- end table -->``, and NAME is one of `GROUPS`.
 """

@@ -77,6 +77,9 @@ def find(scope: Scope, root_path: str) -> Template:
         of its own, or matched none, is one endpoint: its own path.
     """
     prefix, routes, path = _mounts(scope, root_path)
+    frontend = _frontend(scope, path)
+    if frontend is not None:
+        return Template(prefix + frontend, stable=False)
     leaf = _leaf(scope)
     if leaf is not None and not _is_container(leaf):
         own = getattr(leaf, "path_format", None) or getattr(leaf, "path", None)
@@ -89,9 +92,6 @@ def find(scope: Scope, root_path: str) -> Template:
         stable = True
     if candidates:
         return Template(prefix + candidates[0].path_format, stable=stable)
-    frontend = _frontend(scope, path)
-    if frontend is not None:
-        return Template(prefix + frontend, stable=False)
     return Template(prefix or getattr(leaf, "path_format", None) or UNMATCHED, stable=True)
 
 
