@@ -1,0 +1,168 @@
+// The page of one dashboard.
+
+import { getDashboard, variableValues } from './api.js';
+import { closeMenus, rangeControl, refreshControl, refreshMs, variableControl } from './controls.js';
+import { h } from './dom.js';
+import { dashboardLinks } from './links.js';
+import { loadAnnotations } from './load.js';
+import { closeEnlarged, makePanel } from './panel.js';
+import { fullTime, resolveRange } from './time.js';
+import { makeScope, readAddress, readVariable, resolve, writeAddress } from './variables.js';
+
+/** Show the dashboard `uid` in `root`. `site`: {config, dashboards, banner}. */
+export async function showDashboard(root, uid, site) {
+  const json = await getDashboard(uid);
+  const parameters = new URLSearchParams(location.search);
+  const page = {
+    json, site, root, cycle: 0, timer: 0,
+    time: { from: parameters.get('from') ?? json.time?.from ?? 'now-1h', to: parameters.get('to') ?? json.time?.to ?? 'now' },
+    refresh: parameters.get('refresh') ?? (json.refresh || ''),
+    variables: (json.templating?.list ?? []).map(readVariable),
+  };
+  readAddress(page.variables, parameters);
+  document.title = `${json.title} · Claw`;
+  build(page);
+  document.addEventListener('click', closeMenus);
+  document.addEventListener('keydown', closeMenus);
+  document.addEventListener('keydown', closeEnlarged);
+  document.addEventListener('visibilitychange', () => !document.hidden && schedule(page));
+  await update(page, { variables: true });
+}
+
+/** Rows with the panels below them: [{row, panels}]; the first may have no row. */
+export function sections(panels) {
+  const result = [];
+  for (const panel of [...panels].sort(byPlace)) {
+    if (panel.type === 'row') result.push({ row: panel, panels: [...(panel.panels ?? [])].sort(byPlace) });
+    else if (result.length) result.at(-1).panels.push(panel);
+    else result.push({ row: null, panels: [panel] });
+  }
+  return result;
+}
+
+const byPlace = (a, b) => (a.gridPos?.y ?? 0) - (b.gridPos?.y ?? 0) || (a.gridPos?.x ?? 0) - (b.gridPos?.x ?? 0);
+
+function build(page) {
+  page.sections = sections(page.json.panels).map(({ row, panels }) => ({ row, open: !row?.collapsed, panels: panels.map(makePanel) }));
+  page.tools = h('div', { class: 'tools' });
+  page.links = h('nav', { class: 'links', 'aria-label': 'Other dashboards' });
+  page.status = h('span', { class: 'status', role: 'status' });
+  page.root.replaceChildren(
+    h('div', { class: 'dashboard-head' }, h('div', {}, h('h1', {}, page.json.title), page.json.description ? h('p', {}, firstSentence(page.json.description)) : null), page.links),
+    page.tools, ...page.sections.map((section) => sectionElement(page, section)));
+}
+
+/** A generated dashboard says in its description where it comes from; the page has room for one line. */
+const firstSentence = (text) => text.split(/\n|(?<=[.!?])\s/)[0];
+
+function sectionElement(page, section) {
+  const top = Math.min(...section.panels.map(({ json }) => json.gridPos?.y ?? 0));
+  for (const { element, json: { gridPos = {} } } of section.panels) {
+    const { x = 0, y = 0, w = 12, h: height = 8 } = gridPos;
+    element.style.setProperty('--column', `${x + 1} / span ${w}`);
+    element.style.setProperty('--row', `${y - top + 1} / span ${height}`);
+    element.style.setProperty('--height', height);
+  }
+  const grid = h('div', { class: 'panels', hidden: !section.open }, section.panels.map(({ element }) => element));
+  if (!section.row) return h('section', {}, grid);
+  const count = `(${section.panels.length} panel${section.panels.length === 1 ? '' : 's'})`;
+  const onclick = () => {
+    section.open = !section.open;
+    grid.hidden = !section.open;
+    button.setAttribute('aria-expanded', String(section.open));
+    if (section.open) update(page);
+  };
+  const button = h('button', { type: 'button', class: 'row', 'aria-expanded': String(section.open), onclick }, h('i', {}), h('span', {}, section.row.title), h('small', {}, count));
+  return h('section', { class: 'section' }, button, grid);
+}
+
+/** Ask everything that is visible, and draw it. When all panels are done, data-settled of the body says so. */
+async function update(page, { variables = false } = {}) {
+  page.cycle += 1;
+  const { cycle } = page;
+  document.body.dataset.settled = 'false';
+  clearTimeout(page.timer);
+  page.range = resolveRange(page.time);
+  let trouble = null;
+  try {
+    if (variables || page.variables.some((variable) => variable.options.length === 0)) await resolveVariables(page);
+    writePageAddress(page);
+    trouble = await loadPanels(page);
+  } catch (error) {
+    trouble = error;
+  }
+  if (cycle !== page.cycle) return;
+  page.site.banner(trouble);
+  page.status.textContent = trouble ? 'failed' : fullTime(Date.now()).slice(11);
+  document.body.dataset.settled = 'true';
+  schedule(page);
+}
+
+async function resolveVariables(page) {
+  const span = { start: page.range.from / 1000, end: page.range.to / 1000 };
+  for (const variable of page.variables) { // in order: one may use those before it
+    await resolve(variable, makeScope(page.variables, page.range), (text) => variableValues(text, span));
+  }
+  showTools(page);
+}
+
+async function loadPanels(page) {
+  const address = { time: page.time, variables: page.variables };
+  const common = { variables: page.variables, range: page.range, scrapeMs: page.site.config.scrape_interval_seconds * 1000, address };
+  const annotations = await loadAnnotations(page.json, common).catch((error) => (error.prometheusDown ? [] : Promise.reject(error)));
+  const panels = page.sections.filter(({ open }) => open).flatMap((section) => section.panels);
+  const errors = await Promise.all(panels.map((panel) => panel.load({ ...common, annotations })));
+  return errors.find((error) => error?.prometheusDown) ?? null;
+}
+
+function schedule(page) {
+  clearTimeout(page.timer);
+  const wait = refreshMs(page.refresh);
+  if (wait && !document.hidden) page.timer = setTimeout(() => update(page), wait);
+}
+
+function showTools(page) {
+  const shown = page.variables.filter(({ hide, kind }) => hide !== 2 && kind !== 'constant' && kind !== 'datasource');
+  const changed = (change) => (value) => {
+    change(value);
+    update(page, { variables: true });
+  };
+  const variables = shown.map((variable) => variableControl(variable, changed((value) => {
+    variable.value = value;
+  })));
+  const range = rangeControl(page.time, changed((time) => {
+    page.time = time;
+  }));
+  const refresh = refreshControl(page.refresh, {
+    onrefresh: () => update(page, { variables: true }),
+    oninterval: (interval) => {
+      page.refresh = interval;
+      writePageAddress(page);
+      schedule(page);
+    },
+  });
+  keepFocus(() => page.tools.replaceChildren(h('div', { class: 'variables' }, variables), h('div', { class: 'times' }, page.status, range, refresh)), page.tools);
+  const links = dashboardLinks(page.json, page.site.dashboards, makeScope(page.variables, page.range), { time: page.time, variables: page.variables });
+  page.links.replaceChildren(...links.map(linkElement));
+}
+
+function linkElement({ title, href, blank, tooltip, current }) {
+  return h('a', { href, title: tooltip, target: blank ? '_blank' : null, rel: 'noreferrer', 'aria-current': current ? 'page' : null }, title);
+}
+
+/** Rebuilding the tools must not take the keyboard away from them. */
+function keepFocus(rebuild, root) {
+  const focusable = () => [...root.querySelectorAll('select, button, summary, input')];
+  const place = focusable().indexOf(document.activeElement);
+  rebuild();
+  if (place >= 0) focusable()[place]?.focus();
+}
+
+function writePageAddress(page) {
+  const parameters = new URLSearchParams(location.search);
+  parameters.set('from', page.time.from);
+  parameters.set('to', page.time.to);
+  parameters.set('refresh', page.refresh);
+  writeAddress(page.variables, parameters);
+  history.replaceState(null, '', `${location.pathname}?${parameters}`);
+}

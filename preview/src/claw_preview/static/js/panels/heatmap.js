@@ -1,0 +1,65 @@
+// How values spread over time: one line per bucket, brighter where more are.
+
+import { axisRoom, chartArea, LABELS, plain, plot, timeAxis } from '../chart.js';
+import { blend, SCHEMES } from '../colors.js';
+import { displayText, seriesOf } from '../fields.js';
+import { plotTime } from '../time.js';
+import { formatValue } from '../units.js';
+
+const STEPS = 24;
+
+export async function draw(body, view) {
+  const series = seriesOf(view.frames);
+  const least = view.panel.options?.filterValues?.le ?? 1e-9;
+  const visible = (value) => typeof value === 'number' && Math.abs(value) > least;
+  if (!series.some(({ field }) => field.values.some(visible))) return 'empty';
+  const rows = series.map((item, index) => row(item, index, series, view.panel.options ?? {}));
+  const area = chartArea(body, null);
+  await plot(area, [cells(rows, visible, view, area)], layout(rows, view, area));
+  return 'drawn';
+}
+
+/** A line of the map; a bucket is named by its bounds. */
+function row({ name, times, field }, index, all, { yAxis = {} }) {
+  const bound = field.labels.le;
+  if (bound === undefined) return { name, label: name, times, field };
+  const text = (le) => (le === '+Inf' ? '∞' : formatValue(Number(le), yAxis.unit, yAxis.decimals));
+  const below = all[index - 1]?.field.labels.le;
+  return { name: `${below === undefined ? '0' : text(below)} – ${text(bound)}`, label: text(bound), times, field };
+}
+
+function cells(rows, visible, view, area) {
+  const { color = {}, cellGap = 1 } = view.panel.options ?? {};
+  const power = color.scale === 'linear' ? 1 : color.exponent ?? 0.5;
+  const colors = SCHEMES[color.scheme] ?? SCHEMES.Oranges;
+  const ordered = color.reverse ? [...colors].reverse() : colors;
+  return {
+    type: 'heatmap',
+    x: rows[0].times.map(plotTime),
+    y: rows.map((_row, index) => index),
+    // The scale is bent here, since the chart library has straight ones only.
+    z: rows.map(({ field }) => field.values.map((value) => (visible(value) ? value ** power : null))),
+    customdata: rows.map(({ name, field }) => field.values.map((value) => `${plain(name)}: <b>${plain(displayText(value, field))}</b>`)),
+    hovertemplate: '%{x|%H:%M:%S}<br>%{customdata}<extra></extra>',
+    colorscale: Array.from({ length: STEPS + 1 }, (_none, step) => [step / STEPS, blend(ordered, step / STEPS)]),
+    showscale: false,
+    // Cells that are hardly wider than a gap would vanish in it.
+    xgap: area.clientWidth / rows[0].times.length > 5 ? Math.min(1, cellGap) : 0,
+    ygap: area.clientHeight / rows.length > 5 ? Math.min(1, cellGap) : 0,
+    hoverongaps: false,
+  };
+}
+
+function layout(rows, view, area) {
+  const every = Math.max(1, Math.ceil(rows.length / Math.max(2, area.clientHeight / 20)));
+  const marks = rows.map((_row, index) => index).filter((index) => index % every === 0);
+  const texts = marks.map((index) => shortened(rows[index].label));
+  const axis = {
+    tickvals: marks, ticktext: texts, ...LABELS, fixedrange: true, showgrid: false, zeroline: false, range: [-0.5, rows.length - 0.5],
+    longest: Math.max(...texts.map((text) => text.length)),
+  };
+  const margin = { l: axisRoom(axis), r: 10, t: 8, b: 22 };
+  return { margin, hovermode: 'closest', xaxis: { ...timeAxis(view.range, area.clientWidth - margin.l), showgrid: false }, yaxis: axis };
+}
+
+const shortened = (text) => (text.length > 28 ? `${text.slice(0, 27)}…` : text);

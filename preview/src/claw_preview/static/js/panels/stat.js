@@ -1,0 +1,70 @@
+// One big number (or one per series), with the line of how it came about.
+
+import { cssColor, readableOn, withAlpha } from '../colors.js';
+import { h, s } from '../dom.js';
+import { singleValues } from '../fields.js';
+
+const WIDTH_OF_LETTER = 0.58;
+
+export function draw(body, view) {
+  const options = view.panel.options ?? {};
+  const items = singleValues(view.frames, options);
+  if (!items.some(({ value }) => value !== null)) return 'empty';
+  const [columns, rows] = tiles(items.length, body, options.orientation);
+  const box = { width: body.clientWidth / columns, height: body.clientHeight / rows };
+  const style = { 'grid-template-columns': `repeat(${columns}, 1fr)`, 'grid-template-rows': `repeat(${rows}, 1fr)` };
+  body.replaceChildren(h('div', { class: 'stats', style }, items.map((item) => tile(item, box, options, items.length > 1))));
+  return 'drawn';
+}
+
+/** Columns and rows that leave each of `count` tiles a shape near 2:1. */
+export function tiles(count, { clientWidth: width, clientHeight: height }, orientation = 'auto') {
+  if (orientation === 'horizontal') return [1, count];
+  if (orientation === 'vertical') return [count, 1];
+  let best = [1, count];
+  let bestSize = 0;
+  for (let columns = 1; columns <= count; columns += 1) {
+    const rows = Math.ceil(count / columns);
+    const size = Math.min(width / columns / 2, height / rows);
+    if (size > bestSize * 1.01) [best, bestSize] = [[columns, rows], size];
+  }
+  return best;
+}
+
+function tile(item, box, { colorMode = 'value', graphMode = 'none', textMode = 'auto', justifyMode = 'auto' }, many) {
+  const { shown } = item;
+  const withName = textMode === 'value_and_name' || textMode === 'name' || (textMode === 'auto' && many);
+  const withValue = textMode !== 'name' && textMode !== 'none';
+  const filled = colorMode.startsWith('background');
+  const ink = filled ? readableOn(shown.color) : colorMode === 'none' ? cssColor('text') : shown.color;
+  const graph = graphMode === 'area' && item.values.filter((value) => value !== null).length > 1;
+  const text = shown.prefix + shown.text + shown.suffix;
+  const lines = withName && withValue ? 2 : 1;
+  const size = fitting(text, box.width - 24, (box.height - 8) * (graph ? 0.5 : 0.62) / (lines === 2 ? 1.35 : 1));
+  const background = filled ? `linear-gradient(120deg, ${shown.color}, ${withAlpha(shown.color, 0.78)})` : undefined;
+  const layout = justifyMode === 'center' || (justifyMode === 'auto' && !graph && many === false) ? 'stat center' : 'stat';
+  return h('div', { class: layout, style: { background, color: ink }, title: `${item.name}: ${text}` },
+    graph && sparkline(item, filled ? readableOn(shown.color) : ink),
+    withName && h('div', { class: 'stat-name', style: { 'font-size': `${Math.max(11, Math.min(16, size * 0.42))}px` } }, item.name),
+    withValue && h('div', { class: 'stat-value', style: { 'font-size': `${size}px` } },
+      h('span', { class: 'affix' }, shown.prefix), shown.text, h('span', { class: 'affix' }, shown.suffix)));
+}
+
+/** Font size at which `text` fits a box. */
+export function fitting(text, width, height) {
+  return Math.max(12, Math.min(height, width / (Math.max(2, text.length) * WIDTH_OF_LETTER), 64));
+}
+
+/** A filled line of the values, 100 x 40 units, stretched over its parent. */
+export function sparkline({ values, field }, color) {
+  const numbers = values.filter((value) => typeof value === 'number' && Number.isFinite(value));
+  const low = field.config?.min ?? Math.min(...numbers);
+  const span = (field.config?.max ?? Math.max(...numbers)) - low || 1;
+  const points = values.map((value, index) => [(index / Math.max(1, values.length - 1)) * 100, value])
+    .filter(([, value]) => typeof value === 'number' && Number.isFinite(value))
+    .map(([x, value]) => `${x.toFixed(2)},${(38 - (Math.min(1, Math.max(0, (value - low) / span))) * 34).toFixed(2)}`);
+  const [firstX, lastX] = [points[0].split(',')[0], points.at(-1).split(',')[0]];
+  return s('svg', { class: 'sparkline', viewBox: '0 0 100 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
+    s('path', { d: `M${firstX},40 L${points.join(' L')} L${lastX},40 Z`, fill: color, 'fill-opacity': 0.14 }),
+    s('path', { d: `M${points.join(' L')}`, fill: 'none', stroke: color, 'stroke-opacity': 0.75, 'stroke-width': 1.4, 'vector-effect': 'non-scaling-stroke' }));
+}
