@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from claw_native.demo import clean, demo
 from claw_native.errors import NativeError
 from claw_native.settings import read_settings
+from claw_native.status import logs, status
 from claw_native.tools import ensure_tools
 
 if TYPE_CHECKING:
@@ -19,7 +22,25 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """Prints a line at once, also into a pipe."""
-    print(text, flush=True)  # noqa: T201 - this is the program's own output
+    # Whoever read our output may have gone; the work goes on.
+    with suppress(OSError, ValueError):
+        print(text, flush=True)  # noqa: T201 - this is the program's own output
+
+
+def _demo(settings: Settings, _: argparse.Namespace) -> int:
+    return demo(settings, say=say)
+
+
+def _clean(settings: Settings, _: argparse.Namespace) -> int:
+    return clean(settings, say=say)
+
+
+def _status(settings: Settings, _: argparse.Namespace) -> int:
+    return status(settings, say=say)
+
+
+def _logs(settings: Settings, options: argparse.Namespace) -> int:
+    return logs(settings, options.services, lines=options.lines, follow=options.follow, say=say)
 
 
 def _tools(settings: Settings, options: argparse.Namespace) -> int:
@@ -40,6 +61,13 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
+    add("demo", _demo, "Run the whole stack until Ctrl-C.")
+    add("clean", _clean, "Forget the demo's data; the fetched programs stay.")
+    add("status", _status, "What runs in the demo.")
+    logs = add("logs", _logs, "Follow the demo's logs.")
+    logs.add_argument("services", nargs="*", metavar="SERVICE", help="which ones; all by default")
+    logs.add_argument("--lines", type=int, default=20, help="how many of the last lines come first (20)")
+    logs.add_argument("--no-follow", dest="follow", action="store_false", help="end after these lines")
     tools = add("tools", _tools, "Fetch Prometheus, Postgres and the others into .run/tools.")
     tools.add_argument("names", nargs="*", metavar="NAME", help="which ones; all by default")
     return top
@@ -53,4 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NativeError as error:
         sys.stderr.write(f"claw-native: {error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130
     return code

@@ -277,7 +277,11 @@ class Redis(Process):
         except OSError:
             return False
 
+    def prepare(self) -> None:
+        """Makes the folder of its data."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
     def start(self, timeout_seconds: float = 30) -> None:
         """Starts the server and waits until it is ready."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.prepare()
         super().start(timeout_seconds)

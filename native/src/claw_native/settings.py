@@ -62,6 +62,25 @@ class Settings:
         """The wrappers of all fetched programs."""
         return self.tools_dir / "bin"
 
+    @property
+    def etc_dir(self) -> Path:
+        """Configuration written at every start."""
+        return self.run_dir / "etc"
+
+    @property
+    def data_dir(self) -> Path:
+        """What the servers keep; `make demo-clean` forgets it."""
+        return self.run_dir / "data"
+
+    @property
+    def log_dir(self) -> Path:
+        """One log for each service."""
+        return self.run_dir / "log"
+
+    def url(self, service: str, path: str = "") -> str:
+        """Returns where a service answers HTTP."""
+        return f"http://127.0.0.1:{self.ports[service]}{path}"
+
 
 def read_settings(environ: Mapping[str, str], *, repository: Path = REPOSITORY) -> Settings:
     """Reads the settings from the environment.
