@@ -149,7 +149,7 @@ class Probe:
             before.runs + 1, error_type, now - started, before.report, before.succeeded_at, changed_at
         )
         if error_type != before.error_type:
-            fields = {"probe": self.schedule.name, "error_type": error_type, "error": describe(error)}
+            fields = {"probe": self.schedule.name, "error_type": error_type, "error": one_line(error)}
             _log.warning(
                 "probe failed", extra={"fields": fields}, exc_info=error if error_type == "internal" else None
             )
@@ -241,7 +241,7 @@ def _forget_outcome(task: asyncio.Task[Report]) -> None:
         task.exception()
 
 
-def describe(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Give an exception in one line."""
     words = " ".join(str(error).split())
     if isinstance(error, ProbeError):
