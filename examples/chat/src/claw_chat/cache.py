@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -16,9 +16,11 @@ from claw_exporter import metrics
 if TYPE_CHECKING:
     from claw_chat.settings import Settings
 
+PREFIX: Final = "chat:"
+
 
 class Cache:
-    """JSON values under text keys, each for ``cache_ttl_seconds``.
+    """JSON values under text keys, each for ``cache_ttl_seconds``; in Redis every key begins with ``chat:``.
 
     Args:
         settings: Where Redis is, how long to wait for it, and how long values live.
@@ -46,7 +48,7 @@ class Cache:
         """Return the value under ``key``; ``None`` if there is none or Redis cannot be reached."""
         try:
             with metrics.track_redis("get"):
-                found = await self._redis.get(key)
+                found = await self._redis.get(PREFIX + key)
         except (RedisError, OSError) as error:
             self._note(error)
             return None
@@ -57,7 +59,7 @@ class Cache:
         """Store ``value`` under ``key``, if Redis can be reached."""
         try:
             with metrics.track_redis("set"):
-                await self._redis.set(key, json.dumps(value, default=str), ex=self._ttl_seconds)
+                await self._redis.set(PREFIX + key, json.dumps(value, default=str), ex=self._ttl_seconds)
         except (RedisError, OSError) as error:
             self._note(error)
 
@@ -65,7 +67,7 @@ class Cache:
         """Forget ``key``, if Redis can be reached."""
         try:
             with metrics.track_redis("delete"):
-                await self._redis.delete(key)
+                await self._redis.delete(PREFIX + key)
         except (RedisError, OSError) as error:
             self._note(error)
 

@@ -36,9 +36,14 @@ def url(*schemes: str) -> Parse:
     """Return a parser of URLs with a host and one of ``schemes``."""
 
     def parse(value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"not a URL that starts with {' or '.join(f'{name}://' for name in schemes)}")
+        starts = " or ".join(f"{name}://" for name in schemes)
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False  # a port that is no number, or a broken IPv6 address
+        if not usable:
+            raise ValueError(f"not a URL that starts with {starts} and names a host")
         return value
 
     return parse
@@ -215,7 +220,7 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
     mistakes = []
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             hint = f"did you mean {near[0]}?" if near else "remove it"
             mistakes.append(f"{name} is not a setting; {hint}")
     return mistakes

@@ -39,6 +39,7 @@ def create_app(*, seed: int = 1, table: Mapping[str, Behaviour] = TABLE) -> Star
     server = ModelServer(seed=seed, behaviours=Behaviours(table))
     return Starlette(
         routes=[
+            Route("/healthz", server.healthz),
             Route("/v1/models", server.models),
             Route("/v1/chat/completions", server.complete, methods=["POST"]),
             Route("/v1/embeddings", server.embed, methods=["POST"]),
@@ -64,6 +65,10 @@ class ModelServer:
         self._clock = clock
         self._numbers = {model: itertools.count(1) for model in behaviours.names()}
         self._minutes: dict[str, tuple[int, int]] = {}
+
+    async def healthz(self, _: Request) -> Response:
+        """GET /healthz: this program runs, whatever its models do."""
+        return JSONResponse({"status": "ok"})
 
     async def models(self, _: Request) -> Response:
         """GET /v1/models."""
