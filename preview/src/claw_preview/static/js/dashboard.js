@@ -2,7 +2,7 @@
 
 import { getDashboard, variableValues } from './api.js';
 import { closeMenus, rangeControl, refreshControl, refreshMs, variableControl } from './controls.js';
-import { h } from './dom.js';
+import { firstSentence, h } from './dom.js';
 import { dashboardLinks } from './links.js';
 import { loadAnnotations } from './load.js';
 import { closeEnlarged, makePanel } from './panel.js';
@@ -51,9 +51,6 @@ function build(page) {
     h('div', { class: 'dashboard-head' }, h('div', {}, h('h1', {}, page.json.title), page.json.description ? h('p', {}, firstSentence(page.json.description)) : null), page.links),
     page.tools, ...page.sections.map((section) => sectionElement(page, section)));
 }
-
-/** A generated dashboard says in its description where it comes from; the page has room for one line. */
-const firstSentence = (text) => text.split(/\n|(?<=[.!?])\s/)[0];
 
 function sectionElement(page, section) {
   const top = Math.min(...section.panels.map(({ json }) => json.gridPos?.y ?? 0));

@@ -28,3 +28,6 @@ function setStyle(element, properties) {
     if (value !== undefined && value !== null) element.style.setProperty(name, value);
   }
 }
+
+/** The first sentence of a description; a generated file says in its further ones where it comes from. */
+export const firstSentence = (text) => (text ?? '').split(/\n|(?<=[.!?])\s/)[0];

@@ -1,6 +1,6 @@
 // The start page: all dashboards, and the files that are broken.
 
-import { h } from './dom.js';
+import { firstSentence, h } from './dom.js';
 
 /** Show the list in `root`. */
 export function showHome(root, { dashboards, broken, config }) {
@@ -15,7 +15,7 @@ export function showHome(root, { dashboards, broken, config }) {
 
 function card({ uid, title, description, tags, panels }) {
   return h('a', { class: 'card', href: `/d/${uid}` },
-    h('h2', {}, title), h('p', {}, description || uid),
+    h('h2', {}, title), h('p', {}, firstSentence(description) || uid),
     h('footer', {}, h('span', {}, `${panels} panel${panels === 1 ? '' : 's'}`), tags.map((tag) => h('span', { class: 'tag' }, tag))));
 }
 

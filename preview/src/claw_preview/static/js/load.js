@@ -2,7 +2,7 @@
 
 import { query, queryRange } from './api.js';
 import { configure } from './fields.js';
-import { toFrames } from './frames.js';
+import { legendName, toFrames } from './frames.js';
 import { parseDuration, queryInterval } from './time.js';
 import { transform } from './transform.js';
 import { interpolate, makeScope, withIntervals } from './variables.js';
@@ -62,7 +62,7 @@ async function named(refId, run) {
   }
 }
 
-/** Spans in which an annotation's expression has a value: [{name, color, from, to, text}]. */
+/** Spans in which an annotation's expression has a value: [{color, from, to, text}]. */
 export async function loadAnnotations(dashboard, { variables, range, signal }) {
   const wanted = (dashboard.annotations?.list ?? []).filter((item) => item.enable && item.expr);
   const scope = makeScope(variables, range);
@@ -70,9 +70,14 @@ export async function loadAnnotations(dashboard, { variables, range, signal }) {
     const stepMs = Math.max(parseDuration(item.step) || 60_000, (range.to - range.from) / 1000);
     const scoped = withIntervals(scope, { stepMs, rateMs: stepMs * 4 });
     const data = await queryRange(interpolate(item.expr, scoped, 'prometheus'), { start: range.from / 1000, end: range.to / 1000, step: stepMs / 1000, signal });
-    return data.result.flatMap(({ metric, values }) => runs(values, stepMs).map((span) => ({ ...span, name: item.name, color: item.iconColor, text: metric.alertname ?? item.name })));
+    return data.result.flatMap(({ metric, values }) => runs(values, stepMs).map((span) => ({ ...span, color: item.iconColor, text: annotationText(item, metric) })));
   }));
   return spans.flat();
+}
+
+function annotationText({ name, titleFormat, textFormat }, metric) {
+  const parts = [titleFormat || name, textFormat].filter(Boolean).map((format) => legendName(metric, format, name).trim());
+  return parts.filter(Boolean).join(': ');
 }
 
 function runs(values, stepMs) {

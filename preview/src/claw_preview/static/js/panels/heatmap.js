@@ -13,10 +13,16 @@ export async function draw(body, view) {
   const least = view.panel.options?.filterValues?.le ?? 1e-9;
   const visible = (value) => typeof value === 'number' && Math.abs(value) > least;
   if (!series.some(({ field }) => field.values.some(visible))) return 'empty';
-  const rows = series.map((item, index) => row(item, index, series, view.panel.options ?? {}));
+  const rows = withoutEmptyEnds(series.map((item, index) => row(item, index, series, view.panel.options ?? {})), visible);
   const area = chartArea(body, null);
   await plot(area, [cells(rows, visible, view, area)], layout(rows, view, area));
   return 'drawn';
+}
+
+/** Buckets nobody ever hit, above the highest and below the lowest used, only take room; one of each stays. */
+function withoutEmptyEnds(rows, visible) {
+  const used = rows.map(({ field }) => field.labels.le === undefined || field.values.some(visible));
+  return rows.slice(Math.max(0, used.indexOf(true) - 1), used.lastIndexOf(true) + 2);
 }
 
 /** A line of the map; a bucket is named by its bounds. */

@@ -21,7 +21,7 @@ export async function draw(body, view) {
   const area = chartArea(body, legend(items, legendOptions, view.memory, view.redraw), legendOptions.placement);
   const shown = series.filter((item) => !view.memory.hidden.has(item.name));
   const axes = makeAxes(shown, area);
-  await plot(area, shown.map((item) => trace(item, axes)), layout(view, shown, axes, area));
+  await plot(area, [...shown.map((item) => trace(item, axes)), ...annotationMarks(view)], layout(view, shown, axes, area));
   return 'drawn';
 }
 
@@ -144,6 +144,7 @@ function layout(view, shown, axes, area) {
     xaxis: timeAxis(view.range, area.clientWidth - margin.l - margin.r),
     yaxis: left ?? { visible: false, fixedrange: true },
     ...(axes.right ? { yaxis2: { ...axes.right, overlaying: 'y', side: 'right', showgrid: !left } } : {}),
+    yaxis9: { range: [0, 1], overlaying: 'y', visible: false, fixedrange: true },
     shapes: [...thresholdShapes(shown, axes), ...annotationShapes(view)],
   };
 }
@@ -173,4 +174,20 @@ function annotationShapes({ annotations = [] }) {
     { ...common, type: 'rect', x0: plotTime(from), x1: plotTime(to), fillcolor: withAlpha(color, 0.07), line: { width: 0 } },
     { ...common, type: 'line', x0: plotTime(from), x1: plotTime(from), line: { color: withAlpha(color, 0.8), width: 1, dash: 'dot' } },
   ]);
+}
+
+/** A small mark at the foot of each, which says what it was. */
+function annotationMarks({ annotations = [] }) {
+  if (!annotations.length) return [];
+  return [{
+    type: 'scatter',
+    mode: 'markers',
+    name: '',
+    yaxis: 'y9',
+    x: annotations.map(({ from }) => plotTime(from)),
+    y: annotations.map(() => 0.03),
+    customdata: annotations.map(({ text }) => plain(text)),
+    hovertemplate: '%{customdata}<extra></extra>',
+    marker: { symbol: 'triangle-up', size: 8, color: annotations.map(({ color }) => cssColor(color)) },
+  }];
 }
