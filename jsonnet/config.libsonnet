@@ -23,9 +23,10 @@
   // Shorten it when you often take jobs away on purpose.
   remember_job_for: '1d',
 
-  // Endpoints (route templates) that stream their answer or keep a connection: their length says nothing about their
-  // speed, so they are judged by their first byte. Add yours. An RE2 expression that must match the whole endpoint.
-  streaming_endpoints: '/chat.*|.*/stream|/ws.*',
+  // Endpoints (route templates) that stream their answer, wait for a model, or keep a connection: their length says
+  // nothing about their speed, so they are judged by their first byte and first token. Add yours. An RE2 expression
+  // that must match the whole endpoint.
+  streaming_endpoints: '/chat.*|.*/(chat|messages|completions|stream)|/ws.*',
 
   // File systems that never fill up in a way worth a notification. Add the types of network mounts you do not own.
   ignored_filesystems: 'tmpfs|ramfs|overlay|squashfs|nsfs|fuse.*|autofs|iso9660',
@@ -107,8 +108,8 @@
   // ---- Where notifications go ----------------------------------------------------------------------------
 
   urls: {
-    // Where people open Grafana; every notification links there. Change it to the public address of your door.
-    grafana: 'http://localhost:3000',
+    // Where people open Grafana; every notification links there. Change it to GRAFANA_ROOT_URL of your .env.prod.
+    grafana: 'http://localhost:3000/grafana',
     // Where people read the runbooks. The default is the path in this repository: change it to where your copy of it
     // can be browsed.
     runbooks: 'docs/runbooks',
