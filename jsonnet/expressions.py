@@ -40,6 +40,7 @@ class Use:
         record: Name that the result is stored under, if any.
         added: Labels that the rule adds to the result.
         variables: Names of the dashboard's variables; nothing where it is not a dashboard.
+        labels_only: The values of the result do not matter, only its labels.
     """
 
     place: str
@@ -48,6 +49,7 @@ class Use:
     record: str = ""
     added: frozenset[str] = frozenset()
     variables: frozenset[str] | None = None
+    labels_only: bool = False
 
 
 def find(documents: Mapping[str, Mapping[str, Any]]) -> list[Use]:
@@ -81,7 +83,7 @@ def _problems(use: Use, judge: Judge) -> Iterator[str]:
     """Yield what is wrong with one use."""
     if use.variables is not None:
         yield from _unknown_variables(use.expression, use.variables)
-    labels, found = judge.judge(substitute(use.expression))
+    labels, found = judge.judge(substitute(use.expression), labels_only=use.labels_only)
     yield from found
     yield from _unknown_labels(use, labels)
 
@@ -158,7 +160,8 @@ def _of_variable(place: str, variable: Mapping[str, Any], variables: frozenset[s
     text = variable["query"]["query"]
     if match := LABEL_VALUES.fullmatch(text):
         label = match["label"]
-        yield Use(place, match["expr"] or "up", labels=(label,), variables=variables)
+        series = match["expr"] or "up"
+        yield Use(place, series, labels=(label,), variables=variables, labels_only=True)
     elif match := QUERY_RESULT.fullmatch(text):
         yield Use(place, match["expr"], variables=variables)
     else:

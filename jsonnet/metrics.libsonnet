@@ -19,10 +19,10 @@ local units = {
 };
 
 // A part of a histogram or summary belongs to the metric without the suffix.
-local base(name) =
+local base(name) = if std.objectHas(all, name) then name else
   local part(suffix) = if std.endsWith(name, suffix) then std.substr(name, 0, std.length(name) - std.length(suffix));
-  local candidates = [name] + [part(suffix) for suffix in ['_bucket', '_count', '_sum'] if part(suffix) != null];
-  local known = [candidate for candidate in candidates if std.objectHas(all, candidate)];
+  local candidates = [part(suffix) for suffix in ['_bucket', '_count', '_sum']];
+  local known = [candidate for candidate in candidates if candidate != null && std.objectHas(all, candidate)];
   if known == [] then error 'unknown metric %s' % name else known[0];
 
 {
@@ -47,8 +47,11 @@ local base(name) =
     if std.member(synthetic, name) || missing == [] then wanted
     else error 'no label %s of %s (there are: %s)' % [missing[0], name, std.join(', ', std.sort(self.labels(name)))],
 
-  // Grafana's unit of a metric's value; `per_second` for its rate.
-  unit(name, per_second=false):: units[std.get(self.get(name), 'unit', '')][if per_second then 1 else 0],
+  // Grafana's unit of a metric's value; `per_second` for its rate. The parts of a histogram that count have none.
+  unit(name, per_second=false)::
+    local counts = std.endsWith(name, '_count') || std.endsWith(name, '_bucket');
+    local unit = if counts then '' else std.get(self.get(name), 'unit', '');
+    units[unit][if per_second then 1 else 0],
 
   // What the catalogue says about a metric; vendors' metrics are described where they are used.
   help(name):: std.get(self.get(name), 'help', null),

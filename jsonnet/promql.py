@@ -47,14 +47,19 @@ class Judge:
             promql.StringLiteral: lambda _node, **_: UNLABELLED,
         }
 
-    def judge(self, expression: str) -> tuple[Labels, list[str]]:
-        """Return the labels of the expression's result, and what is wrong with it."""
+    def judge(self, expression: str, *, labels_only: bool = False) -> tuple[Labels, list[str]]:
+        """Return the labels of the expression's result, and what is wrong with it.
+
+        Args:
+            expression: PromQL without Grafana's variables.
+            labels_only: The values do not matter, so a counter may stand there without ``rate``.
+        """
         self._found = []
         try:
             tree = promql.parse(expression)
         except ValueError as error:
             return None, [f"not PromQL: {error}: {_shortened(expression)}"]
-        labels = self._visit(tree)
+        labels = self._visit(tree, raw=labels_only)
         return labels, self._found
 
     def _visit(self, node: object, *, raw: bool = False) -> Labels:

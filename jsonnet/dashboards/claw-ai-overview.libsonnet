@@ -1,1 +1,89 @@
-{ title: 'x', description: 'x.', refresh: '30s', variables: [], rows: [] }
+// One screen: is it us, the provider, or the infrastructure?
+local config = import '../config.libsonnet';
+local colours = import '../lib/colours.libsonnet';
+local grafana = import '../lib/grafana.libsonnet';
+local signal = import '../lib/signal.libsonnet';
+local variables = import '../lib/variables.libsonnet';
+local ai = import '../signals/ai.libsonnet';
+local http = import '../signals/http.libsonnet';
+local stack = import '../signals/stack.libsonnet';
+local stores = import '../signals/stores.libsonnet';
+
+local app = signal.view(variables.of_app);
+local all = signal.view({});
+
+{
+  title: 'Claw AI: system overview · 系统概览',
+  description: 'Is it us, the provider, or the infrastructure?',
+  refresh: '30s',
+  variables: [variables.job, variables.instance],
+  rows: [
+    grafana.row('How bad is it now?', [
+      all.stat([stack.critical, stack.warning], { title: 'Firing alerts', overrides: [colours.limits('warning', stack.warning.panel.thresholds)] }),
+      app.stat(stack.budget_left),
+      app.stat(http.hurt),
+      app.stat(http.against_last_week),
+      app.stat(ai.first_token_p95),
+      app.stat(ai.dollars_an_hour),
+    ]),
+    grafana.row('Is it us, a store, a provider or the door?', [
+      app.state_timeline([stack.app_up, stores.vector_ok, ai.provider_ok], {
+        title: 'Application and what it calls',
+        description: 'Green: all well. Orange: some calls fail. Red: one in ten fails, or it is down.',
+        thresholds: { warning: 0.99, critical: 0.9, below: true },
+        h: 5,
+      }),
+      all.state_timeline([stores.postgres_up, stores.redis_up, stack.door_up], {
+        title: 'Stores and public door',
+        description: 'Green: up. Red: down. The door is probed from outside where a blackbox exporter runs.',
+        thresholds: { warning: 0.99, critical: 0.9, below: true },
+        h: 5,
+      }),
+    ]),
+    grafana.row('HTTP: do requests come, succeed, and come back fast?', [
+      all.stat(stack.targets_up, {
+        title: 'Service health · 服务健康状态',
+        w: 6,
+        h: 7,
+        with: { options+: { colorMode: 'background', graphMode: 'none', textMode: 'value_and_name' } },
+      }),
+      app.timeseries([http.by_class, http.last_week], {
+        title: 'Request rate · 请求速率',
+        w: 6,
+        h: 7,
+        stack: true,
+        overrides: colours.by_status_class + [colours.ghost('a week ago')],
+      }),
+      app.timeseries([http.p50, http.p95, http.p99, http.first_byte_p95], {
+        title: 'Response times · 响应时间分布',
+        w: 6,
+        h: 7,
+      }),
+      app.bargauge(http.status_codes, {
+        title: 'HTTP status codes · HTTP 状态码分布',
+        w: 6,
+        h: 7,
+        overrides: colours.by_status,
+      }),
+    ]),
+    grafana.row('AI: do answers come, at what price?', [
+      app.timeseries(ai.answers, { w: 6, h: 7, stack: true }),
+      app.timeseries(ai.errors, { w: 5, h: 7, stack: true }),
+      app.timeseries(ai.tokens, { w: 5, h: 7, stack: true }),
+      app.timeseries(ai.in_flight, { w: 4, h: 7 }),
+      app.timeseries([ai.conversations, ai.messages], { title: 'Conversations and messages a minute', w: 4, h: 7 }),
+    ]),
+    grafana.row('What changed?', [
+      all.table([stack.versions], { title: 'Versions running', description: 'Which versions of applications and of the library run, and on how many instances.', by: stack.versions.by, w: 9, h: 7 }),
+      all.table([stack.uptime, stack.restarts], {
+        title: 'Restarts',
+        description: 'Processes by how long they run, and how often they started anew within the shown time range.',
+        by: stack.uptime.by,
+        sort_by: ['Restarts'],
+        w: 9,
+        h: 7,
+      }),
+      all.stat([stack.prometheus_config_age, stack.alertmanager_config_age], { title: 'Configuration loaded', w: 6, h: 7, with: { options+: { graphMode: 'none' } } }),
+    ]),
+  ],
+}

@@ -11,40 +11,45 @@ local operator(key) =
   local two = std.substr(key, std.length(key) - 2, 2);
   if std.member(['=~', '!~', '!='], two) then two else '';
 local label_of(key) = std.substr(key, 0, std.length(key) - std.length(operator(key)));
-// strReplace is native code, escapeStringJson is interpreted and a hundred times slower.
+// strReplace is native code, escapeStringJson and string formatting are interpreted: this runs for every selector.
 local quoted(value) = '"' + std.strReplace(std.strReplace(value, '\\', '\\\\'), '"', '\\"') + '"';
 local matcher(key, value) =
   label_of(key) + (if operator(key) == '' then '=' else operator(key)) + quoted(value);
 
+// [label, key, text] of each matcher. Arrays, because a field of an object is worked out again at each look.
+local written(match) = [[label_of(key), key, matcher(key, match[key])] for key in std.objectFields(match)];
+local selector(name, matchers) =
+  if matchers == [] then name else name + '{' + std.join(', ', [one[2] for one in matchers]) + '}';
+
 // Where an expression is evaluated: which matchers every selector gets, and over which range rates are taken.
-local scope(match={}, range='$__rate_interval') = {
-  range: range,
-  // name{matchers}: the scope's own, where the metric has the label, and those given.
-  of(name, more={})::
-    local shared = {
-      [key]: match[key]
-      for key in std.objectFields(match)
-      if std.member(metrics.labels(name), label_of(key))
-    };
-    local matchers = shared + more;
-    local checked = metrics.with_labels(name, [label_of(key) for key in std.objectFields(matchers)]);
-    local written = [matcher(key, matchers[key]) for key in std.objectFields(matchers)];
-    if std.length(checked) == 0 then name else '%s{%s}' % [name, std.join(', ', written)],
-  // The same for `up` and other series that Prometheus makes itself, which have only the labels of a target.
-  target(name, more={})::
-    local matchers = match + more;
-    '%s{%s}' % [name, std.join(', ', [matcher(key, matchers[key]) for key in std.objectFields(matchers)])],
-  rate(name, more={}):: 'rate(%s[%s])' % [self.of(name, more), range],
-  increase(name, more={}):: 'increase(%s[%s])' % [self.of(name, more), range],
-};
+local scope(match={}, range='$__rate_interval') =
+  local shared = written(match);
+  local without(more) = [one for one in shared if !std.objectHas(more, one[1])];
+  {
+    range: range,
+    // name{matchers}: the scope's own, where the metric has the label, and those given.
+    of(name, more={})::
+      local labels = metrics.labels(name);
+      local given = written(more);
+      local checked = metrics.with_labels(name, [one[0] for one in given]);
+      assert std.length(checked) == std.length(given);
+      selector(name, [one for one in without(more) if std.member(labels, one[0])] + given),
+    // The same for `up` and other series that Prometheus makes itself, which have only the labels of a target.
+    target(name, more={}):: selector(name, without(more) + written(more)),
+    // A recording rule. Only the scope's job applies: records are about all instances.
+    recorded(name, more={})::
+      selector(name, [one for one in without(more) if one[0] == 'job'] + written(more)),
+    rate(name, more={}):: 'rate(' + self.of(name, more) + '[' + range + '])',
+    increase(name, more={}):: 'increase(' + self.of(name, more) + '[' + range + '])',
+  };
 local rules_scope = scope(range='5m');
 
 local grouped(by, operation='sum') =
-  if by == [] then operation + ' ' else '%s by (%s) ' % [operation, std.join(', ', by)];
+  if by == [] then operation else operation + ' by (' + std.join(', ', by) + ') ';
 
 local legend_of(spec) =
   local by = std.get(spec, 'by', []);
-  std.get(spec, 'legend', if by == [] then spec.title else std.join(' ', ['{{%s}}' % label for label in by]));
+  std.get(spec, 'legend', if by == [] then spec.title else std.join(' ', ['{{' + label + '}}' for label in by]));
 
 // ---- Rendering ---------------------------------------------------------------------------------------------
 local signal(spec) = {
@@ -93,12 +98,8 @@ local le_of(bound) =
 
 local fraction(part, whole, zero) = function(s)
   // Without the second arm a ratio has no value until the first bad event; with it, it is 0 as soon as there is traffic.
-  local top = if zero then '(%s or 0 * %s)' % [part(s), whole(s)] else part(s);
-  |||
-    %s
-    /
-    %s
-  ||| % [top, whole(s)];
+  local top = if zero then '(' + part(s) + ' or 0 * ' + whole(s) + ')' else part(s);
+  top + '\n/\n' + whole(s) + '\n';
 
 {
   new:: signal,
