@@ -1,4 +1,4 @@
-"""Fixtures every part of the tests may use: fetched programs, a throw-away Postgres and Redis, free ports."""
+"""Fixtures every part of the tests may use: fetched programs, a throw-away Postgres and Redis, the stack."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from claw_native.servers import Postgres, Redis
 from claw_native.servers import free_port as find_free_port
 from claw_native.settings import Settings, read_settings
+from claw_native.testing import Stack, stack_environment, start_stack
 from claw_native.tools import ensure_tools
 
 if TYPE_CHECKING:
@@ -75,3 +76,16 @@ def redis_server(_redis_server: Redis) -> Redis:
     """A throw-away Redis: `.url`, `.stop()`, `.start()`; it runs again in the next test."""
     _redis_server.start()
     return _redis_server
+
+
+@pytest.fixture(scope="session")
+def stack(
+    native_settings: Settings, tools: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """The whole demo, shared by all tests: `.url(service, path)`, `.environment`, `.run("status")`."""
+    assert tools.is_dir()
+    folder = tmp_path_factory.mktemp("stack")
+    environment = stack_environment(folder / "run", native_settings.tools_dir)
+    stack = start_stack(environment, folder / "output")
+    yield stack
+    assert stack.stop() == 0, stack.printed()

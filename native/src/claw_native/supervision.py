@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import shlex
 import signal
@@ -13,10 +14,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-from xmlrpc.client import Fault, ServerProxy
-
-from supervisor.xmlrpc import SupervisorTransport
+from typing import TYPE_CHECKING, Any
+from xmlrpc.client import Fault, ServerProxy, Transport
 
 from claw_native.errors import ServerError
 from claw_native.servers import dying_with_parent, log_tail
@@ -122,6 +121,29 @@ def configuration(settings: Settings, services: Iterable[Service]) -> str:
     return text
 
 
+class _Connection(http.client.HTTPConnection):
+    """HTTP through a socket in the file system."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("supervisord")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self._path))
+
+
+class _Transport(Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: tuple[str, dict[str, str]] | str) -> _Connection:
+        connection = _Connection(self._path)
+        self._connection = (host, connection)  # what close() closes
+        return connection
+
+
 class Supervisor:
     """A running supervisord, spoken to through its socket.
 
@@ -131,8 +153,6 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._path = socket_path(settings)
-        transport = SupervisorTransport(None, None, serverurl=f"unix://{self._path}")
-        self._rpc = ServerProxy("http://claw", transport=transport).supervisor
 
     def is_there(self) -> bool:
         """Tells whether it answers."""
@@ -146,7 +166,7 @@ class Supervisor:
     def start(self, name: str) -> None:
         """Starts one service without waiting for it; one that runs is left alone."""
         try:
-            self._rpc.startProcess(name, False)  # noqa: FBT003 - the interface has no names
+            self._call("startProcess", name, False)  # noqa: FBT003 - the interface has no names
         except Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise ServerError(f"{name} cannot be started: {fault.faultString}") from fault
@@ -154,7 +174,7 @@ class Supervisor:
     def states(self) -> dict[str, State]:
         """Returns the state of every service, by name; nothing when supervisord is gone."""
         try:
-            rows: list[dict[str, str | int]] = self._rpc.getAllProcessInfo()  # type: ignore[assignment]
+            rows = self._call("getAllProcessInfo")
         except (OSError, Fault):
             return {}
         return {
@@ -167,6 +187,10 @@ class Supervisor:
             )
             for row in rows
         }
+
+    def _call(self, method: str, *arguments: str | bool) -> Any:  # noqa: ANN401 - what XML-RPC returns
+        with ServerProxy("http://supervisord", transport=_Transport(self._path)) as server:
+            return getattr(server.supervisor, method)(*arguments)
 
 
 def launch(settings: Settings, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
