@@ -178,7 +178,11 @@ function calculateField(frames, { mode = 'reduceRow', binary, reduce: rule = {},
 }
 
 function binaryCell(frame, { left, operator, right }, row) {
-  const operand = (side) => named(frame, side?.matcher?.options ?? side)?.values[row] ?? Number(side?.fixed ?? side);
+  const operand = (side) => {
+    const { matcher, fixed } = typeof side === 'object' ? side : { matcher: { options: side }, fixed: side };
+    const field = named(frame, matcher?.options);
+    return field ? field.values[row] : Number(fixed);
+  };
   const result = OPERATORS[operator](operand(left), operand(right));
   return Number.isFinite(result) ? result : null;
 }
