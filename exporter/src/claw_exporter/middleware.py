@@ -68,6 +68,7 @@ class MetricsMiddleware:
         """Return an ASGI application around ``app``."""
         owner = metrics or default_metrics
         owner.register()
+        owner.traffic.measuring = True
         recorder = _Recorder(owner.store, owner.traffic, _templates(exclude))
         return cast("Self", _measured(app, recorder))
 

@@ -43,14 +43,16 @@ class Traffic:
     """What the middleware records.
 
     Attributes:
-        in_flight: The number of running requests, as the child of its gauge.
+        in_flight: The number of running requests.
+        measuring: Whether a middleware records here: without one, there is nothing to say about requests.
         mark: Key that the outermost middleware leaves in a scope, so that an inner one counts nothing twice.
         ignored: A list like the others that nobody reads: excluded endpoints are counted there.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.in_flight = store.gauge(HTTP_ACTIVE).child()
+        self.in_flight: Final[Child] = [0.0]
+        self.measuring = False
         self.first_byte = store.histogram(HTTP_TIME_TO_FIRST_BYTE)
         self.sockets = store.gauge(WEBSOCKET_CONNECTIONS)
         self.socket_seconds = store.histogram(WEBSOCKET_DURATION)
@@ -59,6 +61,7 @@ class Traffic:
         self._series: dict[Labels, Child] = {}
         self._places: dict[int, tuple[str, str]] = {}
         self._lock = RLock()
+        store.derive(HTTP_ACTIVE, lambda: [((), self.in_flight)] if self.measuring else [])
         store.derive(HTTP_REQUESTS, self._requests)
         store.derive(HTTP_REQUEST_DURATION, self._durations)
         store.derive(HTTP_RESPONSE_SIZE, self._sizes)
