@@ -25,7 +25,13 @@ def compose_config(tools: Path) -> Callable[..., subprocess.CompletedProcess[str
     """Call it with an environment file and options: `docker-compose ... config` of the production file."""
 
     def run(env_file: Path, *options: str, profile: str | None = "*") -> subprocess.CompletedProcess[str]:
-        command = [tools / "docker-compose", "--env-file", env_file, "-f", ROOT / "docker-compose.prod.yml"]
+        command: list[str | Path] = [
+            tools / "docker-compose",
+            "--env-file",
+            env_file,
+            "-f",
+            ROOT / "docker-compose.prod.yml",
+        ]
         return subprocess.run(
             [*command, *(["--profile", profile] if profile else []), "config", *options],
             # Nothing of the environment that runs the tests gets in.
