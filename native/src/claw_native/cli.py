@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from claw_native.check import check
 from claw_native.demo import clean, demo
 from claw_native.errors import NativeError
 from claw_native.settings import read_settings
@@ -43,6 +44,10 @@ def _logs(settings: Settings, options: argparse.Namespace) -> int:
     return logs(settings, options.services, lines=options.lines, follow=options.follow, say=say)
 
 
+def _check(settings: Settings, options: argparse.Namespace) -> int:
+    return check(settings, wait_seconds=options.wait_seconds, say=say)
+
+
 def _tools(settings: Settings, options: argparse.Namespace) -> int:
     say(f"Programs in {settings.bin_dir}")
     ensure_tools(settings, options.names, say=say)
@@ -63,6 +68,10 @@ def parser() -> argparse.ArgumentParser:
 
     add("demo", _demo, "Run the whole stack until Ctrl-C.")
     add("clean", _clean, "Forget the demo's data; the fetched programs stay.")
+    checks = add("check", _check, "Beside a running demo: is everything up, filled and delivered?")
+    checks.add_argument(
+        "--wait-seconds", type=float, default=180, help="how long to wait for data, all in all (180)"
+    )
     add("status", _status, "What runs in the demo.")
     logs = add("logs", _logs, "Follow the demo's logs.")
     logs.add_argument("services", nargs="*", metavar="SERVICE", help="which ones; all by default")
