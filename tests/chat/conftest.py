@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
     """Uvicorn in a thread of this process, on a port of its own."""
 
     def __init__(self, app: ASGIApp) -> None:
-        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2))
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
         self.loop: asyncio.AbstractEventLoop | None = None
         self.up = threading.Event()
         self.socket = socket.socket()

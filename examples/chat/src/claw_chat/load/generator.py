@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from claw_chat.load.options import Options
 
 TIMEOUT_SECONDS: Final = 60.0
+DRAIN_SECONDS: Final = 10.0
 UNTIMED: Final = ("cancelled", "unreachable")
 AWAY: Final = (httpx2.TransportError, websockets.WebSocketException, OSError, TimeoutError)
 
@@ -55,6 +56,7 @@ class Generator:
             reporter = asyncio.create_task(self._report_regularly())
             try:
                 await self._send(users, stop)
+                await self._drain(stop)
             finally:
                 await _cancel({reporter, *self._in_flight})
         self._say(self._report.last_line(elapsed_seconds=self._elapsed()))
@@ -73,6 +75,11 @@ class Generator:
             # Never catch up: a pause of this process must not become a burst.
             due_seconds = max(due_seconds, self._elapsed() - 1) + self._random.expovariate(wanted)
         await _wait(stop, options.duration_seconds - self._elapsed())
+
+    async def _drain(self, stop: asyncio.Event) -> None:
+        """Let the last answers come, unless the end is wanted at once."""
+        if self._in_flight and not stop.is_set():
+            await asyncio.wait(self._in_flight, timeout=DRAIN_SECONDS)
 
     def _send_one(self, users: Users) -> None:
         if len(self._in_flight) >= self._options.concurrency:

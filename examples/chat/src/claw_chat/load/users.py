@@ -180,10 +180,13 @@ class Users:
         return _outcome((await self._client.get(f"{API}{path}", params=query)).status_code)
 
     async def _conversation(self) -> str:
-        """Return a conversation that goes on; begin one if there is none."""
+        """Return the conversation that has rested longest; begin one if there is none."""
         if not self._open:
             await self.begin()
-        return self._random.choice(list(self._open) or [GONE])
+        conversation = next(iter(self._open), GONE)
+        if conversation in self._open:
+            self._open[conversation] = self._open.pop(conversation)  # now it comes last
+        return conversation
 
     def _add(self, conversation: str) -> None:
         if len(self._open) == MOST_OPEN:
