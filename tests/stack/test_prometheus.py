@@ -1,0 +1,246 @@
+"""The scrape configuration, in the real Prometheus."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "prometheus"
+CONFIG = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+JOBS = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
+TARGETS = sorted((FOLDER / "targets").rglob("*.yml"))
+EMPTY = {"alloy": "promtail ships the logs until its entry is moved here"}
+DEADLINE_SECONDS = 30
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    read: list[dict[str, Any]] = yaml.safe_load(path.read_text())
+    return read
+
+
+@contextmanager
+def prometheus(tools: Path, folder: Path, port: int) -> Iterator[httpx.Client]:
+    """A Prometheus over ``folder``, in a working directory that is another."""
+    data = folder.parent / "data"
+    data.mkdir()
+    command: list[str | Path] = [tools / "prometheus", f"--config.file={folder / 'prometheus.yml'}"]
+    flags = [f"--storage.tsdb.path={data}", f"--web.listen-address=127.0.0.1:{port}"]
+    with (data / "log").open("w") as log:
+        process = subprocess.Popen([*command, *flags], cwd=data, stderr=log)
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+                yield client
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_SECONDS)
+
+
+def asked_until(client: httpx.Client, path: str, holds: Callable[[Any], bool]) -> Any:  # noqa: ANN401 - JSON
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    data: Any = None
+    while time.monotonic() < deadline:
+        try:
+            data = client.get(path).raise_for_status().json()["data"]
+        except httpx.HTTPError:
+            data = None
+        if data is not None and holds(data):
+            return data
+        time.sleep(0.05)
+    raise AssertionError(f"{path}: {data}")
+
+
+def all_read(data: dict[str, Any]) -> bool:
+    expected = sum(len(entry["targets"]) for path in TARGETS for entry in entries(path))
+    return len(data["activeTargets"]) + len(data["droppedTargets"]) >= expected
+
+
+@pytest.fixture(scope="module")
+def discovered(
+    tools: Path, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
+    """The targets that Prometheus makes of the committed files."""
+    folder = tmp_path_factory.mktemp("prometheus") / "etc"
+    shutil.copytree(FOLDER, folder)
+    with prometheus(tools, folder, free_port()) as client:
+        found = asked_until(client, "/api/v1/targets?state=any", all_read)
+        assert found["droppedTargets"] == []
+        active: list[dict[str, Any]] = found["activeTargets"]
+        return active
+
+
+def test_promtool_accepts_the_configuration(tools: Path) -> None:
+    done = subprocess.run(
+        [tools / "promtool", "check", "config", FOLDER / "prometheus.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "SUCCESS" in done.stdout
+    assert "rule files found" in done.stdout
+
+
+def test_every_path_is_relative() -> None:
+    files = [
+        name
+        for job in [*JOBS.values(), *CONFIG["alerting"]["alertmanagers"]]
+        for discovery in job["file_sd_configs"]
+        for name in discovery["files"]
+    ]
+
+    assert [name for name in [*files, *CONFIG["rule_files"]] if Path(name).is_absolute()] == []
+
+
+def test_every_job_reads_the_file_with_its_name() -> None:
+    read = {name: job["file_sd_configs"] for name, job in JOBS.items()}
+    lists = {"apps", "probes"}
+
+    assert read == {
+        name: [{"files": [f"targets/{name}/*.yml" if name in lists else f"targets/{name}.yml"]}]
+        for name in JOBS
+    }
+
+
+def test_every_target_file_is_read_by_a_job() -> None:
+    read = {
+        path
+        for job in JOBS.values()
+        for discovery in job["file_sd_configs"]
+        for name in discovery["files"]
+        for path in FOLDER.glob(name)
+    }
+
+    assert set(TARGETS) == read
+
+
+def test_every_job_has_its_target_file() -> None:
+    folder = FOLDER / "targets"
+
+    assert {path.stem for path in folder.glob("*.yml")} == set(JOBS) - {"apps", "probes"}
+    assert {path.stem for path in folder.glob("*.yml") if not entries(path)} == set(EMPTY)
+
+
+def test_every_address_is_that_of_a_service(services: dict[str, Any]) -> None:
+    urls = {
+        target: httpx.URL(target if "://" in target else f"http://{target}")
+        for path in TARGETS
+        for entry in entries(path)
+        for target in entry["targets"]
+    }
+
+    assert {url.host for url in urls.values()} <= set(services)
+    assert all(url.port for url in urls.values())
+
+
+def test_every_target_says_on_which_host_it_is(discovered: list[dict[str, Any]]) -> None:
+    assert {target["labels"].get("host") for target in discovered} == {"main"}
+
+
+def test_a_target_has_the_labels_of_its_file_and_no_other(discovered: list[dict[str, Any]]) -> None:
+    for target in discovered:
+        expected = {"job", "host", "instance"} | (
+            {"module", "target"} if target["scrapePool"] == "probes" else set()
+        )
+        assert set(target["labels"]) == expected
+
+
+def test_the_job_of_a_service_is_its_name(discovered: list[dict[str, Any]]) -> None:
+    for target in discovered:
+        if target["scrapePool"] not in {"apps", "probes"}:
+            name = httpx.URL(target["scrapeUrl"]).host
+            assert target["labels"]["job"] == target["scrapePool"] == name
+
+
+def test_an_application_names_its_job_itself(discovered: list[dict[str, Any]]) -> None:
+    jobs = {target["labels"]["job"] for target in discovered if target["scrapePool"] == "apps"}
+
+    assert jobs == {"claw-ai-backend"}
+
+
+def test_grafana_is_scraped_where_it_lives(discovered: list[dict[str, Any]]) -> None:
+    urls = [target["scrapeUrl"] for target in discovered if target["labels"]["job"] == "grafana"]
+
+    assert urls == ["http://grafana:3000/grafana/metrics"]
+
+
+def test_a_probe_is_asked_of_its_prober_about_its_target(discovered: list[dict[str, Any]]) -> None:
+    probes = {
+        target["labels"]["target"]: httpx.URL(target["scrapeUrl"])
+        for target in discovered
+        if target["scrapePool"] == "probes"
+    }
+
+    assert set(probes) == {"http://nginx:8080/healthz", "http://nginx:8080/grafana/api/health"}
+    for address, url in probes.items():
+        assert (url.host, url.port, url.path) == ("blackbox-exporter", 9115, "/probe")
+        assert dict(url.params) == {"module": "http_2xx", "target": address}
+
+
+def test_every_probe_uses_a_module_that_exists() -> None:
+    modules = yaml.safe_load((ROOT / "blackbox-exporter" / "blackbox.yml").read_text())["modules"]
+    used = {entry["labels"]["module"] for path in FOLDER.glob("targets/probes/*") for entry in entries(path)}
+
+    assert used
+    assert used <= set(modules)
+
+
+def test_without_any_target_file_prometheus_runs_and_has_no_target(
+    tools: Path, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    shutil.copy(FOLDER / "prometheus.yml", folder)
+    with prometheus(tools, folder, free_port()) as client:
+        found = asked_until(client, "/api/v1/targets?state=any", lambda _: True)
+
+    assert (found["activeTargets"], found["droppedTargets"]) == ([], [])
+
+
+def test_a_new_application_is_found_without_a_restart(
+    tools: Path, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "etc"
+    (folder / "targets" / "apps").mkdir(parents=True)
+    shutil.copy(FOLDER / "prometheus.yml", folder)
+    with prometheus(tools, folder, free_port()) as client:
+        asked_until(client, "/api/v1/targets", lambda data: data["activeTargets"] == [])
+        written = "- targets: ['shop:8010']\n  labels: {job: shop, host: main}\n"
+        (folder / "targets" / "apps" / "shop.yml").write_text(written)
+        found = asked_until(client, "/api/v1/targets", lambda data: bool(data["activeTargets"]))
+
+    assert [target["labels"]["job"] for target in found["activeTargets"]] == ["shop"]
+
+
+def test_containers_are_named_by_their_service_and_nothing_else_is_kept() -> None:
+    rules = JOBS["cadvisor"]["metric_relabel_configs"]
+
+    assert [(rule.get("action", "replace"), rule.get("target_label")) for rule in rules] == [
+        ("drop", None),
+        ("replace", "service"),
+        ("labeldrop", None),
+    ]
+
+
+def test_limits_leave_room_above_the_largest_honest_target() -> None:
+    limits = CONFIG["global"]
+    # 200 endpoints with 3 statuses: 1 count, 14 + 3 and 7 + 3 histogram series each (see the comment there).
+    largest = 200 * 3 * (1 + 17 + 10)
+
+    assert limits["sample_limit"] >= 3 * largest
+    assert limits["body_size_limit"] == "32MB"
+    assert {"target_limit", "label_limit", "label_name_length_limit", "label_value_length_limit"} <= set(
+        limits
+    )
