@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA_MODULES:
             raise
-        _complain(f"needs the package {error.name!r}: pip install 'claw-exporter[server]'")
+        _complain(f'needs the package {error.name!r}: pip install "claw-exporter[server]"')
         return MISUSED
 
 
@@ -93,10 +93,13 @@ def _check(config: Path, environment: Mapping[str, str]) -> int:
     if settings is None:
         return MISUSED
     metrics = sum(len(query.metrics) for query in settings.queries)
-    sys.stdout.write(
-        f"{config}: no mistakes; {len(settings.postgres)} databases, {len(settings.redis)} Redis servers, "
-        f"{len(settings.queries)} queries with {metrics} metrics, host {_on(on=settings.host.enabled)}\n"
+    counts = (
+        _counted(len(settings.postgres), "database"),
+        _counted(len(settings.redis), "Redis server"),
+        f"{_counted(len(settings.queries), 'query', 'queries')} with {_counted(metrics, 'metric')}",
+        f"host {'on' if settings.host.enabled else 'off'}",
     )
+    sys.stdout.write(f"{config}: no mistakes; {', '.join(counts)}\n")
     return 0
 
 
@@ -140,8 +143,7 @@ def _load(config: Path, environment: Mapping[str, str]) -> Settings | None:
     try:
         return load(config, environment)
     except SettingsError as error:
-        count = len(error.mistakes)
-        _complain(f"{config} has {count} {'mistake' if count == 1 else 'mistakes'}:\n{error}")
+        _complain(f"{config} has {_counted(len(error.mistakes), 'mistake')}:\n{error}")
         return None
 
 
@@ -153,6 +155,7 @@ def _bound(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
+        listener.listen()  # at once: what "started" announces can be reached
     except OSError:
         listener.close()
         raise
@@ -164,8 +167,8 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _on(*, on: bool) -> str:
-    return "on" if on else "off"
+def _counted(number: int, thing: str, things: str = "") -> str:
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def _complain(message: str) -> None:

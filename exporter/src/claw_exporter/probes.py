@@ -182,6 +182,7 @@ class Probes:
             async with asyncio.TaskGroup() as group:
                 for probe in self.all:
                     group.create_task(probe.run_for_ever(), name=probe.schedule.name)
+                await asyncio.Event().wait()  # until cancelled, also where there is no probe
         finally:
             for probe in self.all:
                 probe.collector.abort()

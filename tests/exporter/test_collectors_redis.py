@@ -1,0 +1,145 @@
+"""The Redis collector against a real server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from claw_exporter.collectors.base import classify
+from claw_exporter.collectors.redis import _ERRORS, RedisCollector
+from claw_exporter.probes import Probe
+from claw_exporter.settings import Redis, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from claw_native.servers import Redis as Server
+
+MakeProbe = "Callable[..., Probe]"
+
+
+@pytest.fixture
+def client(redis_server: Server) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+async def make_probe(redis_server: Server) -> AsyncIterator[Callable[..., Probe]]:
+    made: list[Probe] = []
+
+    def make(**more: Any) -> Probe:  # noqa: ANN401 - fields of Redis
+        target = Redis(**{"name": "main", "url": Secret(redis_server.url), **more})
+        made.append(Probe(RedisCollector(target), stale_after_seconds=60))
+        return made[-1]
+
+    yield make
+    for probe in made:
+        probe.collector.abort()
+
+
+async def test_queues_of_every_type_are_measured(
+    client: redis.Redis, make_probe: Callable[..., Probe]
+) -> None:
+    client.rpush("list", "a", "b")
+    client.xadd("stream", {"a": "b"})
+    client.sadd("set", "a", "b", "c")
+    client.zadd("zset", {"a": 1})
+    probe = make_probe(queues=("list", "stream", "set", "zset", "empty"))
+    await probe.run()
+    assert dict(probe.series("claw_ai_queue_depth")) == {
+        ("main", "list"): 2,
+        ("main", "stream"): 1,
+        ("main", "set"): 3,
+        ("main", "zset"): 1,
+        ("main", "empty"): 0,
+    }
+
+
+async def test_a_key_that_is_no_queue_is_named(client: redis.Redis, make_probe: Callable[..., Probe]) -> None:
+    client.set("text", "a")
+    probe = make_probe(queues=("text",))
+    with pytest.raises(
+        Exception, match="the key 'text' is a string; a queue is one of list, set, stream, zset"
+    ):
+        await probe.collector.collect()
+    await probe.run()
+    assert probe.state.error_type == "result"
+
+
+async def test_keys_are_counted_by_pattern(client: redis.Redis, make_probe: Callable[..., Probe]) -> None:
+    client.mset({f"session:{number}": "x" for number in range(30)} | {"other": "x"})
+    probe = make_probe(key_patterns=("session:*", "none:*"))
+    await probe.run()
+    assert dict(probe.series("claw_ai_redis_keys")) == {("main", "session:*"): 30, ("main", "none:*"): 0}
+    assert probe.dropped_rows == 0
+
+
+async def test_counting_stops_at_the_bound_and_says_how_much_it_left_out(
+    client: redis.Redis, make_probe: Callable[..., Probe]
+) -> None:
+    client.mset({f"session:{number}": "x" for number in range(5000)})
+    probe = make_probe(key_patterns=("*",), max_scanned_keys=2000)
+    await probe.run()
+    counted = dict(probe.series("claw_ai_redis_keys"))["main", "*"]
+    assert 1500 < counted < 2500
+    assert probe.dropped_rows == 3000
+
+
+async def test_there_is_one_connection_and_it_has_a_name(
+    client: redis.Redis, make_probe: Callable[..., Probe]
+) -> None:
+    probe = make_probe()
+    for _ in range(3):
+        await probe.run()
+    clients: list[dict[str, str]] = client.client_list()  # type: ignore[assignment]  # untyped in redis
+    assert [entry["name"] for entry in clients].count("claw-exporter") == 1
+
+
+async def test_a_server_that_is_gone_is_a_failed_connection_and_is_found_again(
+    redis_server: Server, make_probe: Callable[..., Probe]
+) -> None:
+    probe = make_probe()
+    await probe.run()
+    assert probe.state.error_type == ""
+    redis_server.stop()
+    await probe.run()
+    assert probe.state.error_type == "connection"
+    redis_server.start()
+    await probe.run()
+    assert probe.state.error_type == ""
+
+
+async def test_a_server_that_does_not_answer_hits_the_deadline(
+    client: redis.Redis, make_probe: Callable[..., Probe]
+) -> None:
+    probe = make_probe(timeout_seconds=0.2)
+    await probe.run()
+    client.client_pause(1000)
+    await probe.run()
+    client.client_unpause()
+    assert probe.state.error_type == "timeout"
+    await probe.run()
+    assert probe.state.error_type == ""
+
+
+async def test_a_wrong_password_is_its_own_kind_of_error(
+    client: redis.Redis, make_probe: Callable[..., Probe]
+) -> None:
+    client.config_set("requirepass", "right")
+    try:
+        wrong, right = make_probe(password_file=Secret("wrong")), make_probe(password_file=Secret("right"))
+        await wrong.run()
+        await right.run()
+    finally:
+        client.config_set("requirepass", "")
+    assert (wrong.state.error_type, right.state.error_type) == ("authentication", "")
+
+
+def test_errors_of_the_driver_are_sorted() -> None:
+    assert classify(redis.exceptions.TimeoutError(), _ERRORS) == "timeout"
+    assert classify(redis.exceptions.BusyLoadingError(), _ERRORS) == "connection"
+    assert classify(redis.exceptions.ResponseError(), _ERRORS) == "query"
