@@ -36,9 +36,10 @@ def send(options: Options) -> tuple[Report, list[str]]:
 def test_a_short_run_fills_every_metric_of_an_app_and_shows_every_kind_of_trouble(
     chat: Chat, models: Models
 ) -> None:
+    for model in questions.MODELS:
+        models.behave(model, token_seconds=0.01, output_tokens=60)  # long enough to leave in the middle
     models.behave("glm-3-turbo", server_error_ratio=1)
     models.behave("gpt-4o-mini", usage_missing_ratio=1)
-    models.behave("glm-4", token_seconds=0.01, output_tokens=60)  # long enough to leave in the middle
     with chat.counting() as count:
         report, _ = send(replace(FEW, url=chat.url, rate=20, duration_seconds=8))
         chat.server.wait_until_idle()
@@ -92,10 +93,8 @@ def test_the_generator_says_when_the_app_is_back(chat: Chat) -> None:
     generator = Generator(replace(FEW, url=chat.url), lines.append)
     generator._note_reachable("it was")
     asyncio.run(generator.run(asyncio.Event()))
-    assert lines[:2] == [
-        f"load: {chat.url} is away (it was); trying on",
-        f"load: {chat.url} is back",
-    ]
+    changes = [line for line in lines if " is " in line]
+    assert changes == [f"load: {chat.url} is away (it was); trying on", f"load: {chat.url} is back"]
 
 
 def test_no_more_requests_are_in_flight_than_allowed(chat: Chat, models: Models) -> None:

@@ -281,10 +281,8 @@ def test_the_program_serves_on_the_loopback_address_until_sigterm(free_port: Cal
             eventually(lambda: _is_up(f"http://127.0.0.1:{port}/healthz"))
         finally:
             process.terminate()
-        assert process.wait(10) in (
-            0,
-            -signal.SIGTERM,
-        )  # uvicorn ends in good order, then passes the signal on
+        ended_by = process.wait(10)
+    assert ended_by in (0, -signal.SIGTERM)  # uvicorn ends in good order, then passes the signal on
 
 
 def _is_up(url: str) -> bool:

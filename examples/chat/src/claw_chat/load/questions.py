@@ -29,6 +29,10 @@ TOOL_QUESTIONS: Final = (
     "What day is it?",
     "Look up error budgets",
     "Look up connection pools",
+    "What is 30 * 24 * 60 * 0.005?",
+    "How much is 7 * 86400?",
+    "What is 0.6 * 1.2 + 2.2 * 0.4?",
+    "How much is 1000 / 14.4?",
 )
 SEARCHES: Final = (
     "burn rate",
