@@ -156,7 +156,7 @@ async def test_the_front_page_links_the_others() -> None:
 )
 async def test_metrics_are_for_those_who_know_the_secret(authorization: str | None, status: int) -> None:
     auth = Auth(username="me", password_file=Secret("secret"), token_file=Secret("token"))
-    headers = {"Authorization": authorization.encode("latin-1")} if authorization else {}
+    headers = {b"Authorization": authorization.encode("latin-1")} if authorization else {}
     async with served(create_app(Settings(auth=auth))) as client:
         response = await client.get("/metrics", headers=headers)
     assert response.status_code == status

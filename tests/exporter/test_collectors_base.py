@@ -98,7 +98,8 @@ async def test_an_attempt_that_was_cut_off_counts_as_one_that_failed() -> None:
 
 
 async def test_a_connection_that_comes_after_its_run_was_cut_off_is_discarded() -> None:
-    opened, discarded = asyncio.Event(), []
+    opened = asyncio.Event()
+    discarded: list[int] = []
 
     async def connect() -> int:
         await opened.wait()

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from claw_native.servers import Redis as Server
 
-MakeProbe = "Callable[..., Probe]"
-
 
 @pytest.fixture
 def client(redis_server: Server) -> Iterator[redis.Redis]:
@@ -95,7 +93,7 @@ async def test_there_is_one_connection_and_it_has_a_name(
     probe = make_probe()
     for _ in range(3):
         await probe.run()
-    clients: list[dict[str, str]] = client.client_list()  # type: ignore[assignment]  # untyped in redis
+    clients: list[dict[str, str]] = client.client_list()
     assert [entry["name"] for entry in clients].count("claw-exporter") == 1
 
 

@@ -51,9 +51,10 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     try:
         return int(options.run(Path(options.config), {**environment, **given}))
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA_MODULES:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA_MODULES:
             raise
-        _complain(f'needs the package {error.name!r}: pip install "claw-exporter[server]"')
+        _complain(f'needs the package {package!r}: pip install "claw-exporter[server]"')
         return MISUSED
 
 
