@@ -49,4 +49,5 @@ export const queryRange = (expr, { start, end, step, signal }) =>
 export const variableValues = (text, { start, end }) =>
   post('/api/vars', { query: text, start, end }).then((body) => body.data);
 
-const withWarnings = (body) => ({ ...body.data, warnings: [...(body.warnings ?? []), ...(body.infos ?? [])] });
+// Prometheus' `infos` (a metric's name is unusual) help those who write queries, not those who read panels.
+const withWarnings = (body) => ({ ...body.data, warnings: body.warnings ?? [] });

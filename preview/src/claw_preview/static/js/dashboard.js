@@ -80,14 +80,11 @@ async function update(page, { variables = false } = {}) {
   document.body.dataset.settled = 'false';
   clearTimeout(page.timer);
   page.range = resolveRange(page.time);
-  let trouble = null;
-  try {
-    if (variables || page.variables.some((variable) => variable.options.length === 0)) await resolveVariables(page);
-    writePageAddress(page);
-    trouble = await loadPanels(page);
-  } catch (error) {
-    trouble = error;
-  }
+  const unresolved = variables || page.variables.some((variable) => variable.options.length === 0);
+  const unknown = unresolved ? await resolveVariables(page).catch((error) => error) : null;
+  if (cycle !== page.cycle) return;
+  writePageAddress(page);
+  const trouble = await loadPanels(page).catch((error) => error) ?? unknown;
   if (cycle !== page.cycle) return;
   page.site.banner(trouble);
   page.status.textContent = trouble ? 'failed' : fullTime(Date.now()).slice(11);
@@ -95,12 +92,16 @@ async function update(page, { variables = false } = {}) {
   schedule(page);
 }
 
+/** A failure leaves the variables as they are: the page says so, and the panels show what they can. */
 async function resolveVariables(page) {
   const span = { start: page.range.from / 1000, end: page.range.to / 1000 };
-  for (const variable of page.variables) { // in order: one may use those before it
-    await resolve(variable, makeScope(page.variables, page.range), (text) => variableValues(text, span));
+  try {
+    for (const variable of page.variables) { // in order: one may use those before it
+      await resolve(variable, makeScope(page.variables, page.range), (text) => variableValues(text, span));
+    }
+  } finally {
+    showTools(page);
   }
-  showTools(page);
 }
 
 async function loadPanels(page) {

@@ -200,7 +200,17 @@ export function valueTicks(low, high, count, id, decimals) {
     ticks.push(Number((index * step).toPrecision(12)));
   }
   if (unit.write) return ticks.map((at) => ({ at, text: unit.write(at) }));
-  return ticks.map((at) => ({ at, text: formatValue(at, id, decimals ?? exactDecimals(unit.scale(at).value)) }));
+  return ticks.map((at) => ({ at, text: tickText(at, step, id, decimals) }));
+}
+
+/** A mark in its own best unit, or in that of the step where that is shorter: 8 days, not 1.142857 weeks. */
+function tickText(at, step, id, decimals) {
+  const unit = unitOf(id);
+  const exact = exactDecimals(unit.scale(at).value);
+  if (!unit.time || exact <= 2) return formatValue(at, id, decimals ?? exact);
+  const { value, suffix } = unit.scale(step);
+  const scaled = (at / step) * value;
+  return scaled.toFixed(decimals ?? exactDecimals(scaled)) + suffix;
 }
 
 function exactDecimals(value) {

@@ -13,7 +13,7 @@ export function draw(body, view) {
   const items = singleValues(view.frames, view.panel.options);
   if (!items.some(({ value }) => value !== null)) return 'empty';
   const named = items.length > 1;
-  const [columns] = tiles(items.length, { clientWidth: body.clientWidth, clientHeight: body.clientHeight * 1.7 });
+  const [columns] = tiles(items.length, body, 'auto', 1.25);
   const style = { 'grid-template-columns': `repeat(${columns}, 1fr)` };
   body.replaceChildren(h('div', { class: 'gauges', style }, items.map((item) => gauge(item, named, view.panel.options ?? {}))));
   return 'drawn';

@@ -45,7 +45,7 @@ function cells(rows, visible, view, area) {
     y: rows.map((_row, index) => index),
     // The scale is bent here, since the chart library has straight ones only.
     z: rows.map(({ field }) => field.values.map((value) => (visible(value) ? value ** power : null))),
-    customdata: rows.map(({ name, field }) => field.values.map((value) => `${plain(name)}: <b>${plain(displayText(value, field))}</b>`)),
+    customdata: rows.map(({ name, field }) => field.values.map((value) => `${plain(name)}: <b>${plain(cellText(value, field, view))}</b>`)),
     hovertemplate: '%{x|%H:%M:%S}<br>%{customdata}<extra></extra>',
     colorscale: Array.from({ length: STEPS + 1 }, (_none, step) => [step / STEPS, blend(ordered, step / STEPS)]),
     showscale: false,
@@ -66,6 +66,11 @@ function layout(rows, view, area) {
   };
   const margin = { l: axisRoom(axis), r: 10, t: 8, b: 22 };
   return { margin, hovermode: 'closest', xaxis: { ...timeAxis(view.range, area.clientWidth - margin.l), showgrid: false }, yaxis: axis };
+}
+
+function cellText(value, field, { panel }) {
+  const { unit, decimals } = panel.options?.cellValues ?? {};
+  return unit && value !== null ? formatValue(value, unit, decimals) : displayText(value, field);
 }
 
 const shortened = (text) => (text.length > 28 ? `${text.slice(0, 27)}…` : text);

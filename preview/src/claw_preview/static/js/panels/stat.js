@@ -17,15 +17,15 @@ export function draw(body, view) {
   return 'drawn';
 }
 
-/** Columns and rows that leave each of `count` tiles a shape near 2:1. */
-export function tiles(count, { clientWidth: width, clientHeight: height }, orientation = 'auto') {
+/** Columns and rows that leave each of `count` tiles a shape near `aspect`:1. */
+export function tiles(count, { clientWidth: width, clientHeight: height }, orientation = 'auto', aspect = 2) {
   if (orientation === 'horizontal') return [1, count];
   if (orientation === 'vertical') return [count, 1];
   let best = [1, count];
   let bestSize = 0;
   for (let columns = 1; columns <= count; columns += 1) {
     const rows = Math.ceil(count / columns);
-    const size = Math.min(width / columns / 2, height / rows);
+    const size = Math.min(width / columns / aspect, height / rows);
     if (size > bestSize * 1.01) [best, bestSize] = [[columns, rows], size];
   }
   return best;
@@ -40,12 +40,12 @@ function tile(item, box, { colorMode = 'value', graphMode = 'none', textMode = '
   const graph = graphMode === 'area' && item.values.filter((value) => value !== null).length > 1;
   const text = shown.prefix + shown.text + shown.suffix;
   const lines = withName && withValue ? 2 : 1;
-  const size = fitting(text, box.width - 24, (box.height - 8) * (graph ? 0.5 : 0.62) / (lines === 2 ? 1.35 : 1));
+  const size = fitting(text, box.width - 24, (box.height - 12) * (graph ? 0.5 : 0.62) / (lines === 2 ? 1.35 : 1));
   const background = filled ? `linear-gradient(120deg, ${shown.color}, ${withAlpha(shown.color, 0.78)})` : undefined;
-  const layout = justifyMode === 'center' || (justifyMode === 'auto' && !graph && many === false) ? 'stat center' : 'stat';
+  const layout = ['stat', !graph && 'middle', (justifyMode === 'center' || (justifyMode === 'auto' && !graph && !many)) && 'center'].filter(Boolean).join(' ');
   return h('div', { class: layout, style: { background, color: ink }, title: `${item.name}: ${text}` },
     graph && sparkline(item, filled ? readableOn(shown.color) : ink),
-    withName && h('div', { class: 'stat-name', style: { 'font-size': `${Math.max(11, Math.min(16, size * 0.42))}px` } }, item.name),
+    withName && h('div', { class: 'stat-name', style: { 'font-size': `${Math.max(11, Math.min(16, size * 0.42))}px`, color: filled ? ink : undefined } }, item.name),
     withValue && h('div', { class: 'stat-value', style: { 'font-size': `${size}px` } },
       h('span', { class: 'affix' }, shown.prefix), shown.text, h('span', { class: 'affix' }, shown.suffix)));
 }
@@ -55,16 +55,22 @@ export function fitting(text, width, height) {
   return Math.max(12, Math.min(height, width / (Math.max(2, text.length) * WIDTH_OF_LETTER), 64));
 }
 
-/** A filled line of the values, 100 x 40 units, stretched over its parent. */
+/** A filled line of the values, 100 x 40 units, stretched over its parent; broken where nothing is known. */
 export function sparkline({ values, field }, color) {
-  const numbers = values.filter((value) => typeof value === 'number' && Number.isFinite(value));
+  const numbers = values.filter(isNumber);
   const low = field.config?.min ?? Math.min(...numbers);
   const span = (field.config?.max ?? Math.max(...numbers)) - low || 1;
-  const points = values.map((value, index) => [(index / Math.max(1, values.length - 1)) * 100, value])
-    .filter(([, value]) => typeof value === 'number' && Number.isFinite(value))
-    .map(([x, value]) => `${x.toFixed(2)},${(38 - (Math.min(1, Math.max(0, (value - low) / span))) * 34).toFixed(2)}`);
-  const [firstX, lastX] = [points[0].split(',')[0], points.at(-1).split(',')[0]];
+  const place = (value, index) => {
+    const height = Math.min(1, Math.max(0, (value - low) / span)) * 34;
+    return `${((index / Math.max(1, values.length - 1)) * 100).toFixed(2)},${(38 - height).toFixed(2)}`;
+  };
+  const lines = [[]];
+  values.forEach((value, index) => (isNumber(value) ? lines.at(-1).push(place(value, index)) : lines.push([])));
   return s('svg', { class: 'sparkline', viewBox: '0 0 100 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-    s('path', { d: `M${firstX},40 L${points.join(' L')} L${lastX},40 Z`, fill: color, 'fill-opacity': 0.14 }),
-    s('path', { d: `M${points.join(' L')}`, fill: 'none', stroke: color, 'stroke-opacity': 0.75, 'stroke-width': 1.4, 'vector-effect': 'non-scaling-stroke' }));
+    lines.filter((line) => line.length > 1).map((line) => [
+      s('path', { d: `M${line[0].split(',')[0]},40 L${line.join(' L')} L${line.at(-1).split(',')[0]},40 Z`, fill: color, 'fill-opacity': 0.14 }),
+      s('path', { d: `M${line.join(' L')}`, fill: 'none', stroke: color, 'stroke-opacity': 0.75, 'stroke-width': 1.4, 'vector-effect': 'non-scaling-stroke' }),
+    ]));
 }
+
+const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);

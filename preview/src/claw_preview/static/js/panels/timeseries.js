@@ -21,7 +21,7 @@ export async function draw(body, view) {
   const area = chartArea(body, legend(items, legendOptions, view.memory, view.redraw), legendOptions.placement);
   const shown = series.filter((item) => !view.memory.hidden.has(item.name));
   const axes = makeAxes(shown, area);
-  await plot(area, [...shown.map((item) => trace(item, axes)), ...annotationMarks(view)], layout(view, shown, axes, area));
+  await plot(area, [...shown.flatMap((item) => pieces(item).map((piece) => trace(piece, axes))), ...annotationMarks(view)], layout(view, shown, axes, area));
   return 'drawn';
 }
 
@@ -80,6 +80,17 @@ function stackTotals(members) {
     });
   }
   return [...sums.positive.values(), ...sums.negative.values()];
+}
+
+/** A filled line is drawn piece by piece, since the chart library fills across gaps. */
+function pieces(item) {
+  const { custom, stack, data, times } = item;
+  if (stack || custom.spanNulls || !custom.fillOpacity || custom.drawStyle === 'bars') return [item];
+  const ends = data.flatMap((value, row) => (value !== null && (data[row + 1] ?? null) === null ? [row + 1] : []));
+  return ends.map((end, index) => {
+    const from = data.findIndex((value, row) => row >= (ends[index - 1] ?? 0) && value !== null);
+    return { ...item, data: data.slice(from, end), times: times.slice(from, end) };
+  });
 }
 
 function trace(item, axes) {
