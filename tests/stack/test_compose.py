@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 from pathlib import Path
@@ -245,3 +246,37 @@ def test_the_home_dashboard_of_grafana_exists(services: dict[str, Any]) -> None:
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
 
     assert (ROOT / home.removeprefix("/etc/")).is_file()
+
+
+def test_every_variable_of_the_example_application_is_one_it_knows(services: dict[str, Any]) -> None:
+    from claw_chat.settings import Settings, variable  # noqa: PLC0415 - only here
+
+    known = {variable(entry) for entry in dataclasses.fields(Settings)}
+    service = services["claw-ai-backend"]
+    given = set(re.findall(r"CLAW_CHAT_\w+", str([service["environment"], service["command"]])))
+
+    assert given <= known
+    assert {name for name in known if name.endswith("_URL")} <= given
+
+
+def test_every_variable_of_the_exporter_is_one_it_reads(services: dict[str, Any]) -> None:
+    config = (ROOT / "exporter" / "exporter.yml").read_text()
+    read = set(re.findall(r"\$\{(CLAW_EXPORTER_\w+)", config))
+    command_line = {"CLAW_EXPORTER_CONFIG", "CLAW_EXPORTER_HOST", "CLAW_EXPORTER_PORT"}
+
+    assert set(services["exporter"]["environment"]) <= read | command_line
+
+
+def test_the_exporter_finds_its_configuration(services: dict[str, Any]) -> None:
+    service = services["exporter"]
+    (mount,) = service["volumes"]
+
+    assert mount["target"] == service["environment"]["CLAW_EXPORTER_CONFIG"]
+
+
+def test_no_secret_gets_into_an_image_built_from_the_root() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    let_in = [line[1:] for line in lines if line.startswith("!")]
+
+    assert "*" in lines
+    assert {Path(name).parts[0] for name in let_in} == {"LICENSE", "examples", "exporter"}
