@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 OUTPUTS: Final = ("prometheus/rules", "alertmanager", "grafana/dashboards")
 """Folders that generated files are written to, and where orphans are looked for."""
 FRAME: Final = re.compile(r"(?P<file>[^\s:()]+\.(?:lib)?j?sonnet|[^\s:()]+\.json):\(?(?P<line>\d+)")
+UP_AGAIN: Final = re.compile(r"[^/\s]+/\.\./")
+"""A folder that a path enters only to leave it, as Jsonnet's imports do."""
+UNKNOWN: Final = re.compile(r"unknown metric (?P<name>\w+)")
 INTERNALS: Final = ("jsonnet/lib/", "jsonnet/metrics.libsonnet", "jsonnet/mixin.libsonnet")
 """Files whose place in a trace says little about where the mistake is."""
 
@@ -112,7 +115,7 @@ def evaluate(root: Path) -> dict[str, Any]:
     try:
         text = _jsonnet.evaluate_file(str(main_file))
     except RuntimeError as error:
-        raise BuildError(explain(str(error), root)) from None
+        raise BuildError(_with_nearest(explain(str(error), root), root)) from None
     outputs = json.loads(text)
     for path in outputs:
         if not path.startswith(tuple(f"{folder}/" for folder in OUTPUTS)):
@@ -128,6 +131,8 @@ def explain(trace: str, root: Path) -> str:
         root: The repository; paths are shown relative to it.
     """
     flat = trace.replace(f"{root}/", "")
+    while (shorter := UP_AGAIN.sub("", flat)) != flat:
+        flat = shorter
     what, _, stack = flat.partition("\n")
     kind, _, message = what.partition(": ")
     frames = [(match["file"], match["line"]) for match in FRAME.finditer(stack)]
@@ -138,6 +143,11 @@ def explain(trace: str, root: Path) -> str:
     outer = [frame for frame in own if not frame[0].startswith(INTERNALS)]
     chosen = (outer or own or frames or [("jsonnet/main.jsonnet", "1")])[0]
     return f"{chosen[0]}:{chosen[1]}: {message}; correct it there, then make generate"
+
+
+def _with_nearest(message: str, root: Path) -> str:
+    """Add the most similar metric to a message about an unknown one; Jsonnet itself cannot look for it."""
+    return UNKNOWN.sub(lambda found: f"{found[0]}{load_catalogue(root).nearest(found['name'])}", message)
 
 
 def orphans(root: Path, files: Iterable[str]) -> list[str]:

@@ -41,7 +41,7 @@ local streams = http.streams;
     ]),
     grafana.row('Latency: how slow, for how many?', [
       chosen.heatmap(http.buckets, { h: 9 }),
-      app.timeseries(endpoint.slowest, { title: 'API response time by endpoint · API 响应时间（按端点）', w: 12, h: 9 }),
+      app.timeseries(endpoint.slowest, { title: 'API response time by endpoint · API 响应时间(按端点)', w: 12, h: 9 }),
       chosen.timeseries([http.p50, http.p95, http.p99], {
         title: 'Response time quantiles of $endpoint',
         w: 12,

@@ -40,7 +40,7 @@ local defaults(title, options, custom) =
   } + {
     [field]: options[optional[field]]
     for field in std.objectFields(optional)
-    if std.objectHas(options, optional[field])
+    if std.get(options, optional[field]) != null  // null takes a constructor's default back
   };
 
 local panel(type, title, targets, grafana, custom, options) = {
