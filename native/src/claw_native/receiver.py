@@ -42,7 +42,6 @@ class Notifications:
     ) -> None:
         self._dashboards = dashboards
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
-        self._seen: set[tuple[str, str]] = set()
         self._write = write
         self._now = now
 
@@ -60,8 +59,8 @@ class Notifications:
         for alert in alerts:
             at = self._now().isoformat(timespec="seconds")
             row = {"at": at, "receiver": receiver, **alert}
-            self._kept.appendleft(row)
             self._write(self._text(row))
+            self._kept.appendleft(row)
         return len(alerts)
 
     def rows(self, *, name: str | None = None, limit: int = KEPT) -> list[dict[str, Any]]:
@@ -71,10 +70,8 @@ class Notifications:
 
     def _text(self, row: dict[str, Any]) -> str:
         # A heartbeat and a reminder say nothing new: one line is enough.
-        known = (json.dumps(row["labels"], sort_keys=True), row["status"])
-        repeated = known in self._seen
-        self._seen.discard((known[0], "resolved" if known[1] == "firing" else "firing"))
-        self._seen.add(known)
+        before = next((old for old in self._kept if old["labels"] == row["labels"]), None)
+        repeated = before is not None and before["status"] == row["status"]
         return readable(row, short=repeated, dashboards=self._dashboards)
 
 

@@ -31,16 +31,17 @@ MAX_SOCKET_PATH = 95
 START_SECONDS = 20
 STOP_SECONDS = 60
 
+# Paths are relative to the run directory: supervisord would take a percent sign in one for a variable.
 HEAD = """\
 ; Written by `claw-native demo`.
 [supervisord]
 nodaemon=true
 silent=true
-logfile={log}/supervisord.log
+logfile=log/supervisord.log
 logfile_maxbytes=5MB
 logfile_backups=1
-pidfile={run}/supervisord.pid
-childlogdir={log}
+pidfile=supervisord.pid
+childlogdir=log
 identifier=claw
 
 [unix_http_server]
@@ -65,7 +66,7 @@ stopsignal={signal}
 stopwaitsecs=20
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={log}/{name}.log
+stdout_logfile=log/{name}.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=1
 """
@@ -99,24 +100,22 @@ def socket_path(settings: Settings) -> Path:
     return Path(tempfile.gettempdir()) / f"claw-{os.getuid()}-{name}.sock"
 
 
-def _literal(text: object) -> str:
-    return str(text).replace("%", "%%")
+def _relative(settings: Settings, path: Path) -> str:
+    return os.path.relpath(path, settings.run_dir) if path.is_relative_to(settings.run_dir) else str(path)
 
 
 def configuration(settings: Settings, services: Iterable[Service]) -> str:
     """Writes supervisord's configuration."""
-    names = {"log": settings.log_dir, "run": settings.run_dir, "socket": socket_path(settings)}
-    text = HEAD.format(**{key: _literal(value) for key, value in names.items()})
+    text = HEAD.format(socket=_relative(settings, socket_path(settings)))
     for priority, service in enumerate(services, start=1):
         # supervisord takes the end of its own parent well, and its children take its end.
         command = dying_with_parent(service.command(settings), service.stop_signal)
         text += PROGRAM.format(
             name=service.name,
-            command=_literal(shlex.join(command)),
-            directory=_literal(service.directory(settings)),
+            command=shlex.join(command).replace("%", "%%"),
+            directory=_relative(settings, service.directory(settings)),
             priority=priority,
             signal=service.stop_signal.name.removeprefix("SIG"),
-            log=_literal(settings.log_dir),
         )
     return text
 
@@ -210,15 +209,16 @@ def launch(settings: Settings, environment: Mapping[str, str]) -> subprocess.Pop
         str(settings.etc_dir / "supervisord.conf"),
     ]
     log = settings.log_dir / "supervisord.log"
-    running = subprocess.Popen(  # noqa: S603 - our own program
-        dying_with_parent(words, signal.SIGTERM),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=log.open("ab"),
-        cwd=settings.run_dir,
-        env=dict(environment),
-        start_new_session=True,
-    )
+    with log.open("ab") as errors:
+        running = subprocess.Popen(  # noqa: S603 - our own program
+            dying_with_parent(words, signal.SIGTERM),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            cwd=settings.run_dir,
+            env=dict(environment),
+            start_new_session=True,
+        )
     supervisor = Supervisor(settings)
     deadline = time.monotonic() + START_SECONDS
     while not supervisor.is_there():

@@ -33,6 +33,7 @@ def write_configuration(settings: Settings, services: Iterable[Service]) -> None
 def _write_prometheus(settings: Settings, services: Iterable[Service]) -> None:
     folder = settings.etc_dir / "prometheus"
     (folder / "targets" / "apps").mkdir(parents=True, exist_ok=True)
+    (folder / "targets" / "probes").mkdir(exist_ok=True)
     for stale in (folder / "targets").glob("*.yml"):
         stale.unlink()
     for name in ("prometheus.yml", "rules"):
