@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from claw_chat.cache import Cache
 from claw_chat.settings import Settings, SettingsError, masked, variable
 
 if TYPE_CHECKING:
@@ -130,3 +131,12 @@ def test_the_program_ends_with_2_and_says_everything_that_is_wrong() -> None:
         "claw-chat: CLAW_CHAT_PORT is 'x': not a whole number from 1 to 65535; example 8000",
         "claw-chat: CLAW_CHAT_LOG_LEVEL is 'loud': not one of debug, info, warning, error; example info",
     ]
+
+
+def test_passwords_in_files_reach_redis(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("hush\n")
+    settings = Settings.from_environment(GOOD | {"CLAW_CHAT_REDIS_PASSWORD_FILE": str(file)})
+    pool = Cache(settings)._redis.connection_pool
+    assert pool.connection_kwargs["password"] == "hush"
+    assert "hush" not in repr(settings)

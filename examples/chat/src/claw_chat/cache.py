@@ -31,6 +31,7 @@ class Cache:
         self._working = True
         self._redis = Redis.from_url(
             settings.redis_url,
+            password=settings.redis_password,
             max_connections=settings.redis_pool_max_connections,
             socket_timeout=settings.redis_timeout_seconds,
             socket_connect_timeout=settings.redis_timeout_seconds,

@@ -148,6 +148,13 @@ class Settings:
         example="redis://127.0.0.1:16379/0",
         hidden=True,
     )
+    redis_password: str | None = setting(
+        secret,
+        "File with the Redis password, when it is not in the URL",
+        example="/run/secrets/redis_password",
+        hidden=True,
+        variable="REDIS_PASSWORD_FILE",
+    )
     redis_pool_max_connections: int = setting(whole(1, 1000), "Connections to Redis at the most", default=20)
     redis_timeout_seconds: float = setting(seconds(60), "How long to wait for Redis", default=0.5)
     cache_ttl_seconds: int = setting(whole(1, 86_400), "How long cached values are kept", default=300)
