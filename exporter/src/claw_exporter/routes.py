@@ -82,16 +82,13 @@ def find(scope: Scope, root_path: str) -> Template:
         return Template(prefix + frontend, stable=False)
     leaf = _leaf(scope)
     if leaf is not None and not _is_container(leaf):
-        own = getattr(leaf, "path_format", None) or getattr(leaf, "path", None)
-        if own is not None and (own or prefix):
-            return Template(prefix + own, stable=True)
-    candidates = _by_endpoint(routes, scope.get("endpoint"))
-    if len(candidates) > 1:
-        candidates, stable = [c for c in candidates if c.path_regex.match(path)][:1], False
-    else:
-        stable = True
-    if candidates:
-        return Template(prefix + candidates[0].path_format, stable=stable)
+        return Template(prefix + leaf.path_format, stable=True)
+    endpoint = scope.get("endpoint")
+    if leaf is None or leaf.app is not endpoint:  # routing went on, or left no route
+        candidates = _by_endpoint(routes, endpoint)
+        matching = [route for route in candidates if route.path_regex.match(path)]
+        if matching:
+            return Template(prefix + matching[0].path_format, stable=len(candidates) == 1)
     return Template(prefix or getattr(leaf, "path_format", None) or UNMATCHED, stable=True)
 
 

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
     from types import TracebackType
 
     from claw_exporter.store import Store
@@ -42,10 +42,19 @@ def is_cancellation(error: BaseException) -> bool:
 
 def innermost(kind: type[M]) -> M | None:
     """Return the innermost open measurement of a kind in this task or thread."""
+    return next((measurement for measurement in _chain() if isinstance(measurement, kind)), None)
+
+
+def _chain() -> Iterator[Measurement]:
+    """Yield the open measurements of this task or thread, innermost first.
+
+    Some may be over: where a generator is closed in another context than it began in, nothing clears this one.
+    """
     measurement = _innermost.get()
-    while measurement is not None and not isinstance(measurement, kind):
+    while measurement is not None:
+        if measurement.open:
+            yield measurement
         measurement = measurement.outer
-    return measurement
 
 
 class Measurement(ABC):
@@ -139,7 +148,7 @@ class Tracker(Generic[M]):
     def __enter__(self) -> M:
         """Begin a measurement."""
         measurement = self.begin()
-        measurement.outer = _innermost.get()
+        measurement.outer = next(_chain(), None)
         _innermost.set(measurement)
         self._last = measurement
         return measurement
@@ -166,11 +175,11 @@ class Tracker(Generic[M]):
         self.__exit__(kind, error, traceback)
 
     def _mine(self) -> M | None:
-        measurement = _innermost.get()
-        while measurement is not None and not (measurement.tracker is self and measurement.open):
-            measurement = measurement.outer
+        for measurement in _chain():
+            if measurement.tracker is self:
+                return cast("M", measurement)
         # A context that was lost on the way (a generator resumed by another thread) leaves only this.
-        return cast("M | None", measurement) or self._last
+        return self._last
 
     def __call__(self, function: F) -> F:
         """Measure every call of a function; its name, its signature and its kind stay."""
@@ -206,7 +215,7 @@ class _Inside:
         self._measurement = measurement
 
     def __enter__(self) -> None:
-        self._measurement.outer = _innermost.get()
+        self._measurement.outer = next(_chain(), None)
         _innermost.set(self._measurement)
 
     def __exit__(self, *_: object) -> None:
