@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # Users of images that set one themselves, from their Dockerfiles.
 IMAGE_USER = {
     "alertmanager": 65534,
-    "claw-ai-backend": 10001,
-    "exporter": 10001,
+    "claw-ai-backend": 10800,
+    "exporter": 10810,
     "grafana": 472,
-    "load": 10001,
+    "load": 10800,
     "loki": 10001,
-    "model-server": 10001,
+    "model-server": 10800,
     "nginx-exporter": 1001,
     "node-exporter": 65534,
     "postgres-exporter": 65534,
@@ -75,6 +75,14 @@ def test_every_user_is_known_and_root_has_a_reason(services: dict[str, Any]) -> 
     assert root <= set(ROOT_USER)
     assert not set(declared) & set(IMAGE_USER)
     assert 0 not in IMAGE_USER.values()
+
+
+def test_our_own_images_run_as_the_user_of_their_dockerfile(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        if "build" in service:
+            folder, file = service["build"]["context"], service["build"].get("dockerfile", "Dockerfile")
+            users = re.findall(r"^USER (\d+)", (Path(folder) / file).read_text(), re.MULTILINE)
+            assert users == [str(IMAGE_USER[name])], name
 
 
 def test_every_service_has_limits(services: dict[str, Any]) -> None:
