@@ -48,7 +48,7 @@ def innermost(kind: type[M]) -> M | None:
 def _chain() -> Iterator[Measurement]:
     """Yield the open measurements of this task or thread, innermost first.
 
-    Some may be over: where a generator is closed in another context than it began in, nothing clears this one.
+    Some may be over: where a generator is closed in another context than it began in, nothing clears it.
     """
     measurement = _innermost.get()
     while measurement is not None:
