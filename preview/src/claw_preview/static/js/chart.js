@@ -44,8 +44,6 @@ export function timeAxis({ from, to }, width) {
     showline: false,
     ...LABELS,
     fixedrange: true,
-    hoverformat: '%Y-%m-%d %H:%M:%S',
-    unifiedhovertitle: { text: '<b>%{x}</b>' },
   };
 }
 

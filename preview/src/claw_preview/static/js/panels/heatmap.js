@@ -7,6 +7,8 @@ import { plotTime } from '../time.js';
 import { formatValue } from '../units.js';
 
 const STEPS = 24;
+/** How much of the width names may take. */
+const LABEL_SHARE = 0.34;
 
 export async function draw(body, view) {
   const series = seriesOf(view.frames);
@@ -59,7 +61,7 @@ function cells(rows, visible, view, area) {
 function layout(rows, view, area) {
   const every = Math.max(1, Math.ceil(rows.length / Math.max(2, area.clientHeight / 20)));
   const marks = rows.map((_row, index) => index).filter((index) => index % every === 0);
-  const texts = marks.map((index) => shortened(rows[index].label));
+  const texts = marks.map((index) => shortened(rows[index].label, Math.floor((area.clientWidth * LABEL_SHARE) / 6.6)));
   const axis = {
     tickvals: marks, ticktext: texts, ...LABELS, fixedrange: true, showgrid: false, zeroline: false, range: [-0.5, rows.length - 0.5],
     longest: Math.max(...texts.map((text) => text.length)),
@@ -73,4 +75,5 @@ function cellText(value, field, { panel }) {
   return unit && value !== null ? formatValue(value, unit, decimals) : displayText(value, field);
 }
 
-const shortened = (text) => (text.length > 28 ? `${text.slice(0, 27)}…` : text);
+/** Names of routes differ at their end. */
+const shortened = (text, most) => (text.length > most ? `…${text.slice(1 - most)}` : text);

@@ -48,7 +48,8 @@ function band({ name }, list, range, { width, showValue, rowHeight }) {
 
 function axis(range, width) {
   const place = (at) => `${((at - range.from) / (range.to - range.from)) * 100}%`;
-  const ticks = timeTicks(range.from, range.to, Math.min(10, width / 85));
+  const half = ((range.to - range.from) / width) * 18; // a text must not stick out
+  const ticks = timeTicks(range.from + half, range.to - half, Math.min(10, width / 85));
   return h('div', { class: 'state-row state-axis' }, h('div', { class: 'state-name' }),
     h('div', { class: 'state-band' }, ticks.map(({ at, text }) => h('span', { style: { left: place(at) } }, text))));
 }

@@ -2,15 +2,14 @@
 
 import { axisRoom, chartArea, padded, plain, plot, timeAxis, valueAxis } from '../chart.js';
 import { cssColor, valueColor, withAlpha } from '../colors.js';
-import { displayText, seriesOf } from '../fields.js';
+import { seriesOf } from '../fields.js';
+import { attachHover } from '../hover.js';
 import { legend } from '../legend.js';
 import { reduce } from '../reduce.js';
 import { plotTime } from '../time.js';
 
 const SHAPES = { linear: 'linear', smooth: 'spline', stepBefore: 'vh', stepAfter: 'hv' };
 const DASHES = { dash: 'dash', dot: 'dot', solid: 'solid' };
-/** With more series than this a common tooltip would cover the panel. */
-const MAX_SHARED_TOOLTIP = 12;
 
 export async function draw(body, view) {
   const series = prepare(seriesOf(view.frames));
@@ -21,8 +20,15 @@ export async function draw(body, view) {
   const area = chartArea(body, legend(items, legendOptions, view.memory, view.redraw), legendOptions.placement);
   const shown = series.filter((item) => !view.memory.hidden.has(item.name));
   const axes = makeAxes(shown, area);
-  await plot(area, [...shown.flatMap((item) => pieces(item).map((piece) => trace(piece, axes))), ...annotationMarks(view)], layout(view, shown, axes, area));
+  const frame = layout(view, shown, axes, area);
+  await plot(area, [...shown.flatMap((item) => pieces(item, shown).map((piece) => trace(piece, axes))), ...annotationMarks(view)], frame);
+  attachHover(area, hoverView(view, shown, axes, frame));
   return 'drawn';
+}
+
+function hoverView({ panel, range, annotations = [] }, shown, axes, { margin }) {
+  const items = shown.map((item) => ({ ...item, right: axes.isRight(item) }));
+  return { range, margin, axes, items, annotations: annotations.map((item) => ({ ...item, color: cssColor(item.color) })), ...panel.options?.tooltip };
 }
 
 function prepare(series) {
@@ -82,26 +88,32 @@ function stackTotals(members) {
   return [...sums.positive.values(), ...sums.negative.values()];
 }
 
-/** A filled line is drawn piece by piece, since the chart library fills across gaps. */
-function pieces(item) {
-  const { custom, stack, data, times } = item;
-  if (stack || custom.spanNulls || !custom.fillOpacity || custom.drawStyle === 'bars') return [item];
-  const ends = data.flatMap((value, row) => (value !== null && (data[row + 1] ?? null) === null ? [row + 1] : []));
-  return ends.map((end, index) => {
-    const from = data.findIndex((value, row) => row >= (ends[index - 1] ?? 0) && value !== null);
-    return { ...item, data: data.slice(from, end), times: times.slice(from, end) };
-  });
+/**
+ * What is filled is drawn piece by piece, since the chart library fills across gaps. Stacked series break where none of
+ * them has a value; where only some have, the others count as zero.
+ */
+function pieces(item, all) {
+  const { custom, stack, data } = item;
+  if (custom.spanNulls || custom.drawStyle === 'bars' || (!stack && !custom.fillOpacity)) return [item];
+  const together = stack ? all.filter((other) => other.stack && other.data.length === data.length) : [item];
+  const known = data.map((_value, row) => together.some((other) => other.data[row] !== null));
+  return runsOf(known).map(([from, end], index) => ({ ...item, run: index, data: data.slice(from, end), times: item.times.slice(from, end) }));
+}
+
+/** Spans [from, end) in which a list is true. */
+function runsOf(known) {
+  const starts = known.flatMap((yes, row) => (yes && !known[row - 1] ? [row] : []));
+  const ends = known.flatMap((yes, row) => (yes && !known[row + 1] ? [row + 1] : []));
+  return starts.map((from, index) => [from, ends[index]]);
 }
 
 function trace(item, axes) {
-  const { name, times, data, field, color, custom, stack } = item;
+  const { name, times, data, color, custom, stack } = item;
   const common = {
     name: plain(name),
     x: times.map(plotTime),
     y: data,
     yaxis: axes.isRight(item) ? 'y2' : 'y',
-    customdata: data.map((value) => (value === null ? '' : plain(displayText(Math.abs(value) === value ? value : -Math.abs(value), field)))),
-    hovertemplate: '%{customdata}',
   };
   if (custom.drawStyle === 'bars') {
     return { ...common, type: 'bar', marker: { color: withAlpha(color, Math.max(0.15, (custom.fillOpacity ?? 80) / 100)), line: { color, width: 0.5 } } };
@@ -136,8 +148,8 @@ function filling({ custom, color, stack }) {
   return { ...fill, fillcolor: withAlpha(color, opacity) };
 }
 
-const stacking = ({ stack, custom, field }) => ({
-  stackgroup: `${custom.stacking.group ?? 'A'}-${field.config.unit ?? ''}`,
+const stacking = ({ stack, custom, field, run = 0 }) => ({
+  stackgroup: `${custom.stacking.group ?? 'A'}-${field.config.unit ?? ''}-${run}`,
   stackgaps: 'infer zero',
   groupnorm: stack === 'percent' ? 'fraction' : '',
 });
@@ -146,10 +158,9 @@ function layout(view, shown, axes, area) {
   const percent = shown.length > 0 && shown.every(({ stack }) => stack === 'percent');
   const left = axes.left && percent ? valueAxis([0, 1], area.clientHeight, { unit: 'percentunit' }) : axes.left;
   const margin = { l: left ? axisRoom(left) : 10, r: axes.right ? axisRoom(axes.right) : 10, t: 8, b: 22 };
-  const single = view.panel.options?.tooltip?.mode === 'single' || shown.length > MAX_SHARED_TOOLTIP;
   return {
     margin,
-    hovermode: view.panel.options?.tooltip?.mode === 'none' ? false : single ? 'closest' : 'x unified',
+    hovermode: false,
     barmode: shown.some(({ stack }) => stack) ? 'relative' : 'overlay',
     bargap: 0.15,
     xaxis: timeAxis(view.range, area.clientWidth - margin.l - margin.r),
@@ -187,7 +198,7 @@ function annotationShapes({ annotations = [] }) {
   ]);
 }
 
-/** A small mark at the foot of each, which says what it was. */
+/** A small mark at the foot of each. */
 function annotationMarks({ annotations = [] }) {
   if (!annotations.length) return [];
   return [{
@@ -197,8 +208,6 @@ function annotationMarks({ annotations = [] }) {
     yaxis: 'y9',
     x: annotations.map(({ from }) => plotTime(from)),
     y: annotations.map(() => 0.03),
-    customdata: annotations.map(({ text }) => plain(text)),
-    hovertemplate: '%{customdata}<extra></extra>',
     marker: { symbol: 'triangle-up', size: 8, color: annotations.map(({ color }) => cssColor(color)) },
   }];
 }
