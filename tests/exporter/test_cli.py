@@ -96,7 +96,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(package: str
 
 
 def test_a_missing_module_that_is_no_extra_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "claw_exporter.settings")
+    monkeypatch.delitem(sys.modules, "claw_exporter.settings", raising=False)
     monkeypatch.setitem(sys.modules, "claw_exporter.document", None)
     with pytest.raises(ModuleNotFoundError):
         main(["check", str(EXAMPLE)], {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,23 @@ async def test_a_slow_query_ends_on_the_server_too(asker: Asker, postgres: Serve
         assert left == 0
     finally:
         await observer.close()
+
+
+async def test_a_server_that_is_killed_in_the_middle_of_a_run_is_found_again(
+    asker: Asker, postgres: Server
+) -> None:
+    run = asyncio.create_task(asker.run("SELECT pg_sleep(30)::text AS n", timeout_seconds=20))
+    observer = await asyncpg.connect(postgres.dsn)
+    async with asyncio.timeout(10):
+        while not await observer.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND state = 'active'"
+        ):
+            pass
+    postgres.stop()
+    observer.terminate()
+    assert (await run).state.error_type == "connection"
+    postgres.start()
+    assert (await asker.run("SELECT 1 AS n")).state.error_type == ""
 
 
 async def test_after_an_error_the_next_query_works(asker: Asker) -> None:

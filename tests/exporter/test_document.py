@@ -231,6 +231,12 @@ def test_lists_know_their_least_length() -> None:
     ]
 
 
+def test_what_is_no_list_is_named() -> None:
+    assert mistakes("t: {a: 1}", one(t=ListOf(Text()))) == [
+        "f.yml:1: t is a mapping (key: value); a list (lines that begin with -) belongs here"
+    ]
+
+
 def test_a_list_that_contains_itself_ends() -> None:
     assert mistakes("&a [*a]", ListOf(Text())) == [
         "f.yml:1: [0] is a list (lines that begin with -); one value belongs here"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from claw_exporter import spec
+from claw_exporter.catalog import CATALOG
 from claw_exporter.settings import ENVIRONMENT, QueryMetric, Secret, Settings, SettingsError, every_key, load
 
 if TYPE_CHECKING:
@@ -19,6 +21,24 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "exporter/exporter.yml"
 DOCUMENT = ROOT / "docs/EXPORTER.md"
 
+MISTAKEN = """\
+listen:
+  host: 127.0.0.1
+  prot: 9810
+
+postgres:
+  - name: chat
+    dsn: postgresql://claw_exporter@postgres:5432/claw
+
+queries:
+  - name: conversations
+    interval_seconds: 30
+    sql: SELECT model, count(*) AS conversations FROM conversations GROUP BY model
+    # a slip of the pen
+    database: caht
+    metrics:
+      - {name: claw_ai_business_conversations, help: Conversations., value: conversations, labels: [model]}
+"""
 POSTGRES = "postgres: [{name: db, dsn: 'postgresql://u:hunter2@h/d'}]\n"
 
 
@@ -91,6 +111,27 @@ def test_the_document_gives_every_default() -> None:
 def test_the_document_names_every_environment_variable() -> None:
     text = DOCUMENT.read_text()
     assert [name for name in ENVIRONMENT if f"`{name}`" not in text] == []
+
+
+def test_the_document_names_every_metric_of_the_process() -> None:
+    text = DOCUMENT.read_text()
+    assert [
+        metric.name for metric in CATALOG if metric.home == "process" and f"`{metric.name}`" not in text
+    ] == []
+
+
+def test_the_query_that_the_document_shows_works(read: Callable[..., Settings]) -> None:
+    (block,) = re.findall(r"^   ```yaml\n(.*?)^   ```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    settings = read("postgres: [{name: chat, dsn: 'postgresql://h/d'}]\n" + textwrap.dedent(block))
+    assert settings.queries[0].metrics[0].labels == ("model",)
+
+
+def test_the_mistakes_that_the_document_shows_are_what_is_said(tmp_path: Path) -> None:
+    (tmp_path / "exporter.yml").write_text(MISTAKEN)
+    with pytest.raises(SettingsError) as raised:
+        load(tmp_path / "exporter.yml", {})
+    said = "\n".join(mistake.describe("exporter.yml") for mistake in raised.value.mistakes)
+    assert f"\nclaw-exporter: exporter.yml has 2 mistakes:\n{said}\n```\n" in DOCUMENT.read_text()
 
 
 def written(default: object) -> str:

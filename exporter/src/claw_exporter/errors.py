@@ -7,7 +7,9 @@
     ├── LabelError           label values do not fit the metric's labels
     ├── ArgumentError        an argument of a public function or constructor is wrong
     ├── PoolTypeError        watch_pool was given something it cannot read
-    └── RegistryError        the prometheus_client registry has metrics of our names already
+    ├── RegistryError        the prometheus_client registry has metrics of our names already
+    ├── SettingsError        exporter.yml is wrong (in settings: only the exporter process has one)
+    └── ProbeError           a collector could not give its numbers (in collectors.base)
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import yaml
 from claw_exporter import spec
 from claw_exporter.catalog import CATALOG
 from claw_exporter.document import Choice, Document, ListOf, Mistake, Number, Table, Text, Value, boolean, key
+from claw_exporter.errors import ClawError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +33,7 @@ _TARGET_LABELS: Final = ("host", "instance", "job")
 _RESERVED_PREFIXES: Final = ("process_", "python_")
 
 
-class SettingsError(Exception):
+class SettingsError(ClawError):
     """``exporter.yml``, or the environment, is wrong.
 
     Attributes:
