@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -20,16 +21,14 @@ from claw_chat.answers import candidates, error_type
 from claw_chat.app import create_app
 from claw_chat.logs import JsonFormatter, TraceMiddleware, trace_id
 from claw_chat.models import CHAT_MODELS, PRICES
-from claw_chat.settings import SettingsError, variable
+from claw_chat.settings import Settings, SettingsError, variable
 from claw_chat.tools import DESCRIPTIONS, ToolError, Tools, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from starlette.types import Message, Receive, Scope, Send
 
-    from claw_chat.settings import Settings
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1")
 
@@ -179,6 +178,32 @@ def test_a_trace_of_the_caller_is_continued_and_sent_back() -> None:
 def test_a_trace_that_is_none_is_replaced(value: bytes) -> None:
     seen, _ = through_middleware([(b"traceparent", value)])
     assert re.fullmatch("[0-9a-f]{32}", seen or "")
+
+
+async def nowhere(*_: object) -> Message:
+    return {}
+
+
+def test_a_request_that_fails_is_logged_as_500(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(*_: object) -> None:
+        raise ZeroDivisionError
+
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
+    caplog.set_level(logging.INFO, "claw_chat")
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(TraceMiddleware(app)(scope, nowhere, nowhere))
+    (record,) = caplog.records
+    assert (record.getMessage(), record.__dict__["status"]) == ("request", 500)
+
+
+def test_the_readme_names_every_endpoint() -> None:
+    app = create_app(
+        Settings(database_url="postgres://x", redis_url="redis://x", model_base_url="http://x/v1")
+    )
+    readme = (Path(__file__).parents[2] / "examples" / "chat" / "README.md").read_text(encoding="utf-8")
+    table = readme.split("## Endpoints")[1].split("## ")[0]
+    paths = [*app.openapi()["paths"], "/ws/chat", "/metrics"]
+    assert [path for path in paths if path not in table] == []
 
 
 def test_what_is_no_request_has_no_trace() -> None:

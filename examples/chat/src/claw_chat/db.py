@@ -102,7 +102,7 @@ class Database:
                 async with self.connection() as connection, connection.transaction():
                     await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
                     await connection.execute(files("claw_chat").joinpath("schema.sql").read_text())
-            except DatabaseUnavailableError as error:
+            except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
                 log.warning("waiting for postgres", extra={"error": str(error)})
                 await asyncio.sleep(delay_seconds)
                 delay_seconds = min(2 * delay_seconds, LONGEST_DELAY_SECONDS)

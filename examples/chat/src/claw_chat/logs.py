@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 PLAIN: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 NO_STATUS: Final = 499  # the client left before an answer began
+FAILED: Final = 500
 
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 log = logging.getLogger("claw_chat")
@@ -76,7 +77,7 @@ class TraceMiddleware:
             await self.app(scope, receive, send)
             return
         trace = _trace_of(scope)
-        token = trace_id.set(trace)
+        trace_id.set(trace)  # never reset: each request is a task of its own, and the server logs after us
         started, status = time.perf_counter(), NO_STATUS
 
         async def send_with_trace(message: Message) -> None:
@@ -88,10 +89,12 @@ class TraceMiddleware:
 
         try:
             await self.app(scope, receive, send_with_trace)
+        except Exception:
+            status = FAILED if status == NO_STATUS else status
+            raise
         finally:
             if scope["type"] == "http" and scope["path"] not in ("/metrics", "/health"):
                 _write(scope, status, time.perf_counter() - started)
-            trace_id.reset(token)
 
 
 def _trace_of(scope: Scope) -> str:

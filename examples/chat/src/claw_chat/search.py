@@ -9,6 +9,8 @@ from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
+
 from claw_chat.answers import model_call
 from claw_chat.errors import UnavailableError
 from claw_chat.logs import log
@@ -90,7 +92,7 @@ class Search:
         while True:
             try:
                 await self._store(await self._missing())
-            except UnavailableError as error:
+            except (UnavailableError, asyncpg.PostgresError) as error:
                 log.warning("waiting to store help pages", extra={"error": str(error)})
                 await asyncio.sleep(RETRY_SECONDS)
             else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 10.0
 UNTIMED: Final = ("cancelled", "unreachable")
-AWAY: Final = (httpx2.TransportError, websockets.WebSocketException, OSError, TimeoutError)
+AWAY: Final = (httpx2.RequestError, websockets.WebSocketException, OSError, TimeoutError)
 
 
 class Generator:

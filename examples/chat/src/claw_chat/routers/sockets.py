@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from claw_chat.bodies import SocketQuestion
 from claw_chat.errors import UnavailableError
+from claw_chat.logs import log
 from claw_chat.services import Parts, Services
 
 router = APIRouter()
@@ -32,7 +33,8 @@ async def chat(socket: WebSocket, parts: Parts) -> None:
         return
     except ValidationError as error:
         await socket.close(WRONG_DATA, reason=error.errors()[0]["msg"][:100])
-    except UnavailableError:
+    except UnavailableError as error:
+        log.error("answer through a socket failed", extra={"error": str(error)})
         await socket.close(TRY_AGAIN_LATER, reason="a server that this app needs is away")
 
 
