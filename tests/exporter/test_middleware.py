@@ -14,6 +14,8 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Host, Mount, Route
@@ -25,6 +27,7 @@ from claw_exporter.catalog import HTTP_ACTIVE, HTTP_REQUESTS, INTERNAL_ERRORS, O
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
+    from starlette.middleware.base import RequestResponseEndpoint
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     Drive = Callable[..., Coroutine[Any, Any, list[Message]]]
@@ -412,6 +415,38 @@ async def test_the_default_metrics_are_used_where_none_are_given(drive: Drive) -
     app = MetricsMiddleware(Starlette(routes=[Route("/default-metrics-test", plain)]))
     await drive(app, "/default-metrics-test")
     assert counted(default_metrics)["GET", "/default-metrics-test", "200"] == 1
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["inside", "outside"])
+async def test_middleware_of_other_kinds_changes_nothing(
+    metrics: Metrics,
+    drive: Drive,
+    outside: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    class Stamp(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+            response = await call_next(request)
+            response.headers["x-stamp"] = "1"
+            return response
+
+    ours = [Middleware(MetricsMiddleware, metrics=metrics)]
+    others = [Middleware(GZipMiddleware, minimum_size=1), Middleware(Stamp)]
+    app = Starlette(
+        routes=[Route("/stream/{x}", stream), Route("/broken", broken_stream), Mount("/api/{y}", opaque)],
+        middleware=others + ours if outside else ours + others,
+    )
+    start, *_ = await drive(app, "/stream/1", headers={"accept-encoding": "gzip"})
+    await drive(app, "/api/1/x")
+    with pytest.raises(RuntimeError, match="lost the model"):
+        await drive(app, "/broken")
+    assert (b"x-stamp", b"1") in start["headers"]
+    # Starlette's BaseHTTPMiddleware ends the body of a broken stream properly, before the exception goes on.
+    broken = "500" if outside else "200"
+    assert counted(metrics) == {
+        ("GET", "/stream/{x}", "200"): 1,
+        ("GET", "/api/{y}", "200"): 1,
+        ("GET", "/broken", broken): 1,
+    }
 
 
 # -- Excluding -----------------------------------------------------------------------------------------------
