@@ -1,20 +1,11 @@
-"""The public door and the Docker proxy, in the real nginx."""
+"""The public door, in the real nginx."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import socket
-import socketserver
 import subprocess
-import threading
-import time
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -23,144 +14,38 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.stack.conftest import Nginx
+
 ROOT = Path(__file__).resolve().parents[2]
 MIME = "types { text/html html; }"  # the image brings the whole list
-DEADLINE_SECONDS = 20
-
-
-class Upstream(BaseHTTPRequestHandler):
-    """Answers every request with what it was asked, as JSON."""
-
-    protocol_version = "HTTP/1.1"
-    seen: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        self.seen.append(f"{self.command} {self.path}")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        body = json.dumps({"path": self.path, "headers": headers}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - names the base class asks for
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def address_string(self) -> str:
-        return "a client"
-
-
-class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """A stand-in for Docker: HTTP over a socket in the file system."""
-
-    daemon_threads = True
-
-    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        connection, _ = self.socket.accept()
-        return connection, ("", 0)
-
-
-@contextmanager
-def serving(server: socketserver.BaseServer) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-class Nginx:
-    """A real nginx in a folder of its own; every change of its files is asserted to change something."""
-
-    def __init__(self, program: Path, folder: Path) -> None:
-        self.folder = folder
-        root: list[str | Path] = (
-            ["-g", "user root;"] if os.geteuid() == 0 and "user " not in self.read("nginx.conf") else []
-        )
-        self.command: list[str | Path] = [program, "-p", folder, "-c", folder / "nginx.conf", *root]
-        for path in folder.rglob("*.conf"):
-            path.write_text(path.read_text().replace(" /tmp/", f" {folder}/"))
-
-    def read(self, name: str) -> str:
-        return (self.folder / name).read_text()
-
-    def change(self, name: str, old: str, new: str) -> None:
-        before = self.read(name)
-        assert before.count(old) == 1, (name, old)
-        (self.folder / name).write_text(before.replace(old, new))
-
-    def check(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*self.command, "-t"], capture_output=True, text=True, check=False)
-
-    @contextmanager
-    def running(self, port: int) -> Iterator[None]:
-        with (self.folder / "access.log").open("w") as out, (self.folder / "error.log").open("w") as err:
-            process = subprocess.Popen([*self.command, "-e", "stderr"], stdout=out, stderr=err)
-            try:
-                wait_for(lambda: listening(port))
-                yield
-            finally:
-                process.terminate()
-                process.wait(DEADLINE_SECONDS)
-
-    def log(self) -> list[dict[str, str]]:
-        return [json.loads(line) for line in self.read("access.log").splitlines()]
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as link:
-        return link.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
-def door(tools: Path, tmp_path: Path) -> Callable[[str], Nginx]:
-    """Call it with `http` or `https`: the files that compose mounts, in a folder."""
+def door(
+    nginx: Callable[[str], Nginx], free_port: Callable[[], int]
+) -> Callable[..., tuple[Nginx, int, int]]:
+    """Call it with `http` or `https` and the port of Grafana: the door, its port, that of stub_status."""
 
-    def make(kind: str) -> Nginx:
-        folder = tmp_path / "nginx"
-        shutil.copytree(ROOT / "nginx", folder)
-        shutil.copy(folder / "doors" / f"{kind}.conf", folder / "door.conf")
-        (folder / "mime.types").write_text(MIME)
-        nginx = Nginx(tools / "nginx", folder)
-        nginx.change("nginx.conf", "worker_processes auto;", "worker_processes 1; daemon off;")
-        return nginx
+    def make(kind: str, grafana: int) -> tuple[Nginx, int, int]:
+        found, port, inner = nginx("nginx"), free_port(), free_port()
+        (found.folder / "door.conf").write_text(found.read(f"doors/{kind}.conf"))
+        (found.folder / "mime.types").write_text(MIME)
+        found.change("door.conf", "listen 8080;", f"listen 127.0.0.1:{port};")
+        found.change("nginx.conf", "listen 8081;", f"listen 127.0.0.1:{inner};")
+        found.change("addresses.conf", "grafana:3000", f"127.0.0.1:{grafana}")
+        return found, port, inner
 
     return make
 
 
 @pytest.fixture
-def grafana() -> Iterator[int]:
-    """A stand-in for Grafana that repeats what it was asked; its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-    server.daemon_threads = True
-    with serving(server):
-        yield server.server_port
-
-
-@pytest.fixture
 def public(
-    door: Callable[[str], Nginx], grafana: int, free_port: Callable[[], int]
+    door: Callable[..., tuple[Nginx, int, int]], echo: int
 ) -> Iterator[tuple[httpx.Client, Nginx, int]]:
     """A client of the running door, its nginx, and the port of stub_status."""
-    nginx, port, inner = door("http"), free_port(), free_port()
-    nginx.change("door.conf", "listen 8080;", f"listen 127.0.0.1:{port};")
-    nginx.change("nginx.conf", "listen 8081;", f"listen 127.0.0.1:{inner};")
-    nginx.change("addresses.conf", "grafana:3000", f"127.0.0.1:{grafana}")
-    with nginx.running(port), httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        yield client, nginx, inner
+    found, port, inner = door("http", echo)
+    with found.running(port), httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        yield client, found, inner
 
 
 def certificate(folder: Path) -> None:
@@ -172,11 +57,11 @@ def certificate(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["http", "https"])
-def test_nginx_accepts_each_door(door: Callable[[str], Nginx], kind: str) -> None:
-    nginx = door(kind)
-    certificate(nginx.folder / "tls")
+def test_nginx_accepts_each_door(door: Callable[..., tuple[Nginx, int, int]], kind: str) -> None:
+    found, _, _ = door(kind, 3000)
+    certificate(found.folder / "tls")
 
-    done = nginx.check()
+    done = found.check()
 
     assert done.returncode == 0, done.stderr
     assert "warn" not in done.stderr
@@ -249,30 +134,18 @@ def test_what_is_not_there_yet_says_so_on_a_page(public: tuple[httpx.Client, Ngi
         "/grafana//metrics",
     ],
 )
-def test_metrics_are_not_public(public: tuple[httpx.Client, Nginx, int], path: str) -> None:
-    Upstream.seen.clear()
+def test_metrics_are_not_public(public: tuple[httpx.Client, Nginx, int], asked: list[str], path: str) -> None:
+    client, found, _ = public
 
-    # As bytes: a client would tidy the path up before it sends it.
-    answer = raw(public[0], f"GET {path} HTTP/1.0\r\n\r\n")
-
-    assert answer.startswith("HTTP/1.1 404 ")
-    assert Upstream.seen == []
-
-
-def raw(client: httpx.Client, request: str) -> str:
-    with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=DEADLINE_SECONDS) as link:
-        link.sendall(request.encode())
-        return b"".join(iter(lambda: link.recv(65536), b"")).decode()
+    assert found.raw(client.base_url.port or 0, f"GET {path}").startswith("HTTP/1.1 404 ")
+    assert asked == []
 
 
 def test_the_page_of_a_missing_grafana_tries_again(
-    door: Callable[[str], Nginx], free_port: Callable[[], int]
+    door: Callable[..., tuple[Nginx, int, int]], free_port: Callable[[], int]
 ) -> None:
-    nginx, port, inner, nobody = door("http"), free_port(), free_port(), free_port()
-    nginx.change("door.conf", "listen 8080;", f"listen 127.0.0.1:{port};")
-    nginx.change("nginx.conf", "listen 8081;", f"listen 127.0.0.1:{inner};")
-    nginx.change("addresses.conf", "grafana:3000", f"127.0.0.1:{nobody}")
-    with nginx.running(port):
+    found, port, _ = door("http", free_port())
+    with found.running(port):
         answer = httpx.get(f"http://127.0.0.1:{port}/grafana/")
 
     assert answer.status_code == 502
@@ -296,13 +169,12 @@ def test_the_exporter_finds_its_numbers_on_the_inner_port_only(
 def test_each_request_is_one_json_line_as_the_log_pipeline_expects_it(
     public: tuple[httpx.Client, Nginx, int],
 ) -> None:
-    client, nginx, _ = public
+    client, found, _ = public
     client.get("/grafana/?token=secret", headers={"User-Agent": 'a "quoted" \\ name'})
     client.get("/healthz")
     client.get("/nothing")
 
-    wait_for(lambda: len(nginx.log()) == 2)
-    first, second = nginx.log()
+    first, second = found.logged(2)
     samples = yaml.safe_load((ROOT / "promtail" / "samples" / "stack.yml").read_text())
 
     assert set(first) == set(second) == set(json.loads(samples[0]["lines"][0]))
@@ -313,16 +185,14 @@ def test_each_request_is_one_json_line_as_the_log_pipeline_expects_it(
 
 
 def test_with_tls_the_plain_port_only_leads_there(
-    door: Callable[[str], Nginx], grafana: int, free_port: Callable[[], int]
+    door: Callable[..., tuple[Nginx, int, int]], echo: int, free_port: Callable[[], int]
 ) -> None:
-    nginx, plain, tls, inner = door("https"), free_port(), free_port(), free_port()
-    certificate(nginx.folder / "tls")
-    nginx.change("door.conf", "listen 8080;", f"listen 127.0.0.1:{plain};")
-    nginx.change("door.conf", "listen 8443 ssl;", f"listen 127.0.0.1:{tls} ssl;")
-    nginx.change("nginx.conf", "listen 8081;", f"listen 127.0.0.1:{inner};")
-    nginx.change("addresses.conf", "grafana:3000", f"127.0.0.1:{grafana}")
-    with nginx.running(tls), ExitStack() as stack:
-        client = stack.enter_context(httpx.Client(verify=False))  # noqa: S501 - signed by itself, a second ago
+    found, plain, _ = door("https", echo)
+    tls = free_port()
+    certificate(found.folder / "tls")
+    found.change("door.conf", "listen 8443 ssl;", f"listen 127.0.0.1:{tls} ssl;")
+    # Signed by itself, a second ago.
+    with found.running(tls), httpx.Client(verify=False) as client:  # noqa: S501 - see above
         moved = client.get(f"http://127.0.0.1:{plain}/grafana/?a=1")
         alive = client.get(f"http://127.0.0.1:{plain}/healthz")
         shown = client.get(f"https://127.0.0.1:{tls}/grafana/")
@@ -330,98 +200,3 @@ def test_with_tls_the_plain_port_only_leads_there(
     assert (moved.status_code, moved.headers["location"]) == (308, "https://127.0.0.1/grafana/?a=1")
     assert alive.status_code == 200
     assert shown.json()["headers"]["x-forwarded-proto"] == "https"
-
-
-# ---- The Docker proxy --------------------------------------------------------------------------------------
-@pytest.fixture
-def docker(tools: Path, tmp_path: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
-    """A client of the proxy in front of a stand-in for Docker that answers everything."""
-    folder = tmp_path / "docker-proxy"
-    shutil.copytree(ROOT / "docker-proxy", folder)
-    nginx, port = Nginx(tools / "nginx", folder), free_port()
-    nginx.change("nginx.conf", "worker_processes 1;", "worker_processes 1; daemon off;")
-    nginx.change("nginx.conf", "listen 2375;", f"listen 127.0.0.1:{port};")
-    nginx.change("socket.conf", "/var/run/docker.sock", str(folder / "docker.sock"))
-    Upstream.seen.clear()
-    with (
-        serving(UnixServer(str(folder / "docker.sock"), Upstream)),
-        nginx.running(port),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
-    ):
-        yield client
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/_ping",
-        "/version",
-        "/v1.44/info",
-        "/v1.44/containers/json?limit=0&all=1",
-        "/v1.44/networks?filters=%7B%7D",
-        "/v1.44/events?since=1",
-        "/v1.44/containers/claw-redis-1/json",
-        "/v1.44/containers/0123abc/logs?follow=1&since=5&stdout=1&stderr=1&timestamps=1",
-    ],
-)
-def test_what_the_log_shipper_and_cadvisor_ask_is_passed_on(docker: httpx.Client, path: str) -> None:
-    answer = docker.get(path)
-
-    assert answer.status_code == 200
-    assert answer.json()["path"] == path
-
-
-@pytest.mark.parametrize(
-    "request_line",
-    [
-        "GET /v1.44/containers/abc/archive?path=/run/secrets",
-        "GET /v1.44/containers/abc/export",
-        "GET /v1.44/containers/abc/top",
-        "GET /v1.44/images/json",
-        "GET /v1.44/secrets",
-        "GET /v1.44/containers/abc/json/../archive?path=/",
-        "GET /v1.44/containers/abc%2Farchive%2F..%2Flogs%2F..%2Farchive",
-        "GET /v1.44/containers/a%0Ab/json",
-        "POST /v1.44/containers/abc/exec",
-        "POST /v1.44/containers/create",
-        "POST /v1.44/containers/abc/json",
-        "PUT /v1.44/containers/abc/archive?path=/",
-        "DELETE /v1.44/containers/abc",
-        "POST /_ping",
-        "GET /",
-    ],
-)
-def test_everything_else_never_reaches_docker(docker: httpx.Client, request_line: str) -> None:
-    answer = raw(docker, f"{request_line} HTTP/1.0\r\n\r\n")
-
-    assert re.match(r"HTTP/1\.1 40[03] ", answer)
-    assert Upstream.seen == []
-
-
-def test_what_reaches_docker_is_what_was_judged(docker: httpx.Client) -> None:
-    raw(docker, "GET /v1.44/containers/abc/archive/../json?size=1 HTTP/1.0\r\n\r\n")
-
-    assert Upstream.seen == ["GET /v1.44/containers/abc/json?size=1"]
-
-
-def test_a_log_is_passed_on_line_by_line(tools: Path, tmp_path: Path, free_port: Callable[[], int]) -> None:
-    class Follow(Upstream):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"first line\n")
-            more.wait(DEADLINE_SECONDS)
-
-    more = threading.Event()
-    folder = tmp_path / "docker-proxy"
-    shutil.copytree(ROOT / "docker-proxy", folder)
-    nginx, port = Nginx(tools / "nginx", folder), free_port()
-    nginx.change("nginx.conf", "worker_processes 1;", "worker_processes 1; daemon off;")
-    nginx.change("nginx.conf", "listen 2375;", f"listen 127.0.0.1:{port};")
-    nginx.change("socket.conf", "/var/run/docker.sock", str(folder / "docker.sock"))
-    with serving(UnixServer(str(folder / "docker.sock"), Follow)), nginx.running(port):
-        with httpx.stream("GET", f"http://127.0.0.1:{port}/containers/abc/logs?follow=1") as answer:
-            first = next(answer.iter_text())
-        more.set()
-
-    assert first == "first line\n"
