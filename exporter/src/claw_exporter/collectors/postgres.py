@@ -39,9 +39,6 @@ FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend'
 GROUP BY 1
 """
-_SESSION: Final = """
-SELECT set_config('default_transaction_read_only', 'on', false), set_config('statement_timeout', $1, false)
-"""
 
 PostgresLink = Link["asyncpg.Connection[asyncpg.Record]"]
 
@@ -50,20 +47,19 @@ def link_to(target: Postgres) -> PostgresLink:
     """Make the one link to a database, for its collector and for every query on it."""
 
     async def connect() -> asyncpg.Connection[asyncpg.Record]:
-        connection = await asyncpg.connect(
+        return await asyncpg.connect(
             target.dsn.value,
             password=target.password_file.value if target.password_file else None,
             timeout=target.timeout_seconds,
-            # Works through PgBouncer, too, which hands out another server connection for each transaction.
-            statement_cache_size=0,
-            server_settings={"application_name": "claw-exporter"},
+            statement_cache_size=0,  # a plan from before a migration would fail after it
+            # Sent with the greeting and never with SET: behind PgBouncer, SET would make the server connections
+            # of others read-only. PgBouncer refuses these, unless it is told to leave them out.
+            server_settings={
+                "application_name": "claw-exporter",
+                "default_transaction_read_only": "on",
+                "statement_timeout": milliseconds(target.timeout_seconds),
+            },
         )
-        try:
-            await connection.fetch(_SESSION, milliseconds(target.timeout_seconds))
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
 
     return Link(connect, lambda connection: connection.terminate())
 
