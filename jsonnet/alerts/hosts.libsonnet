@@ -11,8 +11,8 @@ local resources = {
   inodes: { left: 'node_filesystem_files_free', size: 'node_filesystem_files', words: 'inodes' },
 };
 
-local share(resource) =
-  '%(left)s{%(watched)s} / (%(size)s{%(watched)s} > 0)' % resource { watched: watched };
+// The selector stands once: what has no partner on the left is dropped by the division and by `and`.
+local share(resource) = '%(left)s{%(watched)s} / (%(size)s > 0)' % resource { watched: watched };
 
 local filling(name) =
   local resource = resources[name];
@@ -28,8 +28,8 @@ local filling(name) =
         %(share)s < %(free)g
         and
         # At the pace of the last six hours nothing is left within a day.
-        predict_linear(%(left)s{%(watched)s}[6h], 86400) < 0
-      ||| % resource { share: share(resource), free: free.warning, watched: watched },
+        predict_linear(%(left)s[6h], 86400) < 0
+      ||| % resource { share: share(resource), free: free.warning },
       severity: 'warning',
       hold: '1h',
       description: '{{ $value | humanizePercentage }} of the %s is left, and at the pace of the last 6h it is gone within a day.' % resource.words,

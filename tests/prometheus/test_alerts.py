@@ -93,3 +93,26 @@ def test_no_label_holds_a_value_that_changes(rules: list[dict[str, Any]]) -> Non
 def test_every_alert_but_a_heartbeat_tells_its_value(alerts: list[Alert]) -> None:
     silent = {alert.name for alert in alerts if "{{ $value" not in alert.annotations["description"]}
     assert silent == {alert.name for alert in alerts if alert.labels["severity"] == "none"}
+
+
+def test_every_budget_alert_is_the_same_expression_but_for_its_own_numbers(alerts: list[Alert]) -> None:
+    # The cases try one objective at each of its edges; this carries the result over to the others.
+    shape = re.compile(
+        r"""
+        \(\n\s\sjob:slo_errors:ratio_rate(?P<long>\w+)\{slo="(?P<slo>\w+)"\}\s>\s(?P<limit>[\d.]+\s\*\s[\d.]+)\n
+        and\n\s\sjob:slo_errors:ratio_rate(?P<short>\w+)\{slo="(?P=slo)"\}\s>\s(?P=limit)\n\)\n
+        and\son\s\(job\)\n(?P<bad>.*\[(?P<guard>\w+)\].*)\s>=\s\d+\n
+        """,
+        re.VERBOSE,
+    )
+    budgets = [alert for alert in alerts if "Budget" in alert.name]
+    found: dict[str, list[tuple[str, ...]]] = {alert.name: [] for alert in budgets}
+    for alert in budgets:
+        match = shape.fullmatch(alert.expr)
+        assert match, alert
+        assert match["long"] == alert.labels["window"]
+        factor = match["limit"].split()[0]
+        found[alert.name].append((match["long"], match["short"], factor, match["guard"]))
+    burn = [("1h", "5m", "14.4", "1h"), ("6h", "30m", "6", "6h")]
+    leak = [("1d", "2h", "3", "2h"), ("3d", "6h", "1", "6h")]
+    assert found == {name: burn if name.endswith("Burn") else leak for name in found}
