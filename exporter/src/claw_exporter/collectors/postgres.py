@@ -52,8 +52,8 @@ def link_to(target: Postgres) -> PostgresLink:
             password=target.password_file.value if target.password_file else None,
             timeout=target.timeout_seconds,
             statement_cache_size=0,  # a plan from before a migration would fail after it
-            # Sent with the greeting and never with SET: behind PgBouncer, SET would make the server connections
-            # of others read-only. PgBouncer refuses these, unless it is told to leave them out.
+            # Sent with the greeting, never with SET: behind PgBouncer, SET would make server connections of
+            # others read-only. PgBouncer refuses these settings, unless it is told to ignore them.
             server_settings={
                 "application_name": "claw-exporter",
                 "default_transaction_read_only": "on",
