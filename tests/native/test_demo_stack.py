@@ -89,4 +89,4 @@ def test_a_process_that_dies_is_started_again(stack: Stack) -> None:
         return state.state == "RUNNING" and state.pid not in {0, before}
 
     wait_for(again)
-    wait_for(lambda: "load was started again" in stack.printed())
+    wait_for(lambda: "load died and was started again" in stack.printed())

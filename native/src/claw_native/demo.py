@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 START_SECONDS = 60
 # A service that died this long after its first start will not come up by waiting.
 GIVE_UP_SECONDS = 12
+STAYS_UP_SECONDS = 3
 POLL_SECONDS = 0.1
 WATCH_SECONDS = 1.0
+FLAPPING_DEATHS = 5
+FLAPPING_SECONDS = 300
 ENDED_WAIT_SECONDS = 60
 
 
@@ -263,7 +266,7 @@ def bring_up(
 
 
 def _is_ready(settings: Settings, service: Service, state: supervision.State, age_seconds: float) -> bool:
-    if state.state == "RUNNING" and (service.ready is None or service.ready(settings)):
+    if state.state == "RUNNING" and (service.ready or _stays_up(state))(settings):
         return True
     if age_seconds > (START_SECONDS if state.state in {"RUNNING", "STARTING"} else GIVE_UP_SECONDS):
         log = settings.log_dir / f"{service.name}.log"
@@ -272,6 +275,11 @@ def _is_ready(settings: Settings, service: Service, state: supervision.State, ag
             f"{log_tail(log)}"
         )
     return False
+
+
+def _stays_up(state: supervision.State) -> Callable[[Settings], bool]:
+    """Returns the check of a service that answers nothing: it has run for some seconds."""
+    return lambda _: time.time() - state.since > STAYS_UP_SECONDS
 
 
 def summary(settings: Settings, seconds: float) -> str:
@@ -294,21 +302,29 @@ def watch(
 ) -> None:
     """Says when a service dies and when it is back, until a signal ends us.
 
+    One that keeps dying is mentioned now and then only.
+
     Raises:
         ServerError: supervisord itself ended.
     """
     before = supervisor.states()
+    deaths: dict[str, list[float]] = {name: [] for name in before}
     while running.poll() is None:
         time.sleep(WATCH_SECONDS)
         now = supervisor.states()
         for name in before.keys() & now.keys():
-            if before[name].pid != now[name].pid:
-                say(f"{time.strftime('%H:%M:%S')}  {name} {_change(now[name])}")
+            if now[name].pid and before[name].pid != now[name].pid:
+                text = _restarted(now[name], deaths[name], time.monotonic())
+                if text:
+                    say(f"{time.strftime('%H:%M:%S')}  {text}")
         before = now or before
     raise ServerError(f"supervisord ended by itself ({running.returncode}); everything was stopped")
 
 
-def _change(state: supervision.State) -> str:
-    if state.pid:
-        return f"was started again (process {state.pid})"
-    return f"died, it will be started again: {state.note or state.state.lower()}"
+def _restarted(state: supervision.State, deaths: list[float], now: float) -> str | None:
+    deaths[:] = [*(at for at in deaths if now - at < FLAPPING_SECONDS), now]
+    if len(deaths) < FLAPPING_DEATHS:
+        return f"{state.name} died and was started again (process {state.pid})"
+    if len(deaths) % FLAPPING_DEATHS == 0:
+        return f"{state.name} keeps dying; its log tells why: make logs SERVICE={state.name}"
+    return None
