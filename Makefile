@@ -97,7 +97,6 @@ venv: $(READY) ## Make the virtual environment (every other target does it when 
 
 $(READY): requirements/dev.txt $(addsuffix /pyproject.toml,$(PROJECTS))
 	@bash native/bootstrap.sh $(VENV) $(PROJECTS)
-	@touch $@
 
 .PHONY: clean
 clean: ## Forget the virtual environment, the fetched programs and the demo's data

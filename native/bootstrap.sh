@@ -8,6 +8,13 @@ shift
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 die() { printf 'bootstrap: %s\n' "$*" >&2; exit 1; }
 
+# Two commands at once (a demo, and its status from another terminal) make one environment.
+mkdir -p .run
+exec 9>.run/bootstrap.lock
+flock 9
+fresh() { [ -e "$venv/.ready" ] && ! find requirements/dev.txt "${@/%//pyproject.toml}" -newer "$venv/.ready" | grep -q .; }
+if fresh "$@"; then exit 0; fi
+
 python=${CLAW_NATIVE_PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
   die "'$python' is not Python 3.11 or newer; install it, or name another one: CLAW_NATIVE_PYTHON=/usr/bin/python3.12"
@@ -31,3 +38,4 @@ say "Our own projects: $*"
 editable=()
 for project in "$@"; do editable+=(-e "$project"); done
 "$venv/bin/pip" --quiet --disable-pip-version-check install --no-deps --no-build-isolation "${editable[@]}"
+touch "$venv/.ready"
