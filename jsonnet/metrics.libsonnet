@@ -5,9 +5,9 @@ local ours = import '../exporter/metrics.json';
 local vendors = import 'vendor-metrics.json';
 
 local all = vendors + ours;
-local target_labels = ['host', 'instance', 'job'];
-local labels_by_relabelling = { 'blackbox-exporter': ['module', 'target'] };
-local synthetic = ['ALERTS', 'scrape_duration_seconds', 'scrape_samples_post_metric_relabeling', 'up'];
+local target_labels = { host: true, instance: true, job: true };
+local labels_by_relabelling = { 'blackbox-exporter': { module: true, target: true } };
+local synthetic = { up: true, scrape_duration_seconds: true, scrape_samples_scraped: true };
 
 // Grafana's name of a unit, and of that unit per second.
 local units = {
@@ -34,18 +34,23 @@ local base(name) = if std.objectHas(all, name) then name else
     local metric = self.get(name);
     if metric.type == 'histogram' then metric else error '%s is a %s, not a histogram' % [name, metric.type],
 
-  // All label names of a metric's series, those of the scrape target included.
-  labels(name)::
-    local metric = self.get(name);
-    metric.labels + target_labels
-    + std.get(labels_by_relabelling, std.get(metric, 'source', ''), [])
-    + (if std.endsWith(name, '_bucket') then ['le'] else []),
+  // All labels of a metric's series, those of the scrape target included, as the fields of an object: looking one up
+  // is native code, searching an array is not.
+  label_set(name)::
+    if name in synthetic then target_labels else
+      local metric = self.get(name);
+      target_labels
+      + { [label]: true for label in metric.labels }
+      + std.get(labels_by_relabelling, std.get(metric, 'source', ''), {})
+      + (if std.endsWith(name, '_bucket') then { le: true } else {}),
+
+  no_label(name, label)::
+    error 'no label %s of %s (there are: %s)' % [label, name, std.join(', ', std.objectFields(self.label_set(name)))],
 
   // Returns `wanted` when every one of these labels exists.
   with_labels(name, wanted)::
-    local missing = [label for label in wanted if !std.member(self.labels(name), label)];
-    if std.member(synthetic, name) || missing == [] then wanted
-    else error 'no label %s of %s (there are: %s)' % [missing[0], name, std.join(', ', std.sort(self.labels(name)))],
+    local labels = self.label_set(name);
+    [if label in labels then label else self.no_label(name, label) for label in wanted],
 
   // Grafana's unit of a metric's value; `per_second` for its rate. The parts of a histogram that count have none.
   unit(name, per_second=false)::

@@ -212,52 +212,51 @@ local tooltip = { mode: 'multi', sort: 'desc' };
   thresholds(limits):: { mode: 'absolute', steps: steps(limits) },
 
   // ---- Layout: rows flow from left to right and wrap at 24 columns -----------------------------------------
-  local flow(panels, top) = std.foldl(
-    function(at, one)
-      local size = one.gridPos;
-      local wraps = at.x + size.w > 24;
-      local place = if wraps then { x: 0, y: at.bottom } else { x: at.x, y: at.y };
-      {
-        x: place.x + size.w,
-        y: place.y,
-        bottom: std.max(at.bottom, place.y + size.h),
-        out: at.out + [one { gridPos: size + place }],
-      },
-    panels,
-    { x: 0, y: top, bottom: top, out: [] }
-  ),
+  // What a fold carries along is an array: its elements are worked out once, the fields of an object at every look,
+  // which doubles the work with each panel.
+  local flow(panels, top) =
+    local flowed = std.foldl(
+      function(at, one)
+        local x = at[0], y = at[1], bottom = at[2], out = at[3];
+        local size = one.gridPos;
+        local wraps = x + size.w > 24;
+        local place = { x: if wraps then 0 else x, y: if wraps then bottom else y };
+        [place.x + size.w, place.y, std.max(bottom, place.y + size.h), out + [one { gridPos: size + place }]],
+      panels,
+      [0, top, top, []]
+    );
+    { bottom: flowed[2], panels: flowed[3] },
   local placed(rows) = std.foldl(
     function(at, row)
-      local flowed = flow(row.panels, at.y + 1);
+      local y = at[0], out = at[1];
+      local flowed = flow(row.panels, y + 1);
       local header = {
         type: 'row',
         title: row.title,
         collapsed: row.folded,
-        gridPos: { x: 0, y: at.y, w: 24, h: 1 },
-        panels: if row.folded then flowed.out else [],
+        gridPos: { x: 0, y: y, w: 24, h: 1 },
+        panels: if row.folded then flowed.panels else [],
       };
-      {
-        y: if row.folded then at.y + 1 else flowed.bottom,
-        out: at.out + [header] + (if row.folded then [] else flowed.out),
-      },
+      if row.folded then [y + 1, out + [header]] else [flowed.bottom, out + [header] + flowed.panels],
     rows,
-    { y: 0, out: [] }
-  ).out,
+    [0, []]
+  )[1],
   local numbered(panels) = std.foldl(
     function(at, one)
+      local next = at[0], out = at[1];
       local inner = std.get(one, 'panels', []);
-      {
-        next: at.next + 1 + std.length(inner),
-        out: at.out + [one {
-          id: at.next,
+      [
+        next + 1 + std.length(inner),
+        out + [one {
+          id: next,
           [if std.objectHas(one, 'panels') then 'panels']: std.mapWithIndex(
-            function(index, child) child { id: at.next + 1 + index }, inner
+            function(index, child) child { id: next + 1 + index }, inner
           ),
         }],
-      },
+      ],
     panels,
-    { next: 1, out: [] }
-  ).out,
+    [1, []]
+  )[1],
   layout(rows):: numbered(placed(rows)),
 
   // ---- Variables -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ local metrics = import '../metrics.libsonnet';
 
 local operator(key) =
   local two = std.substr(key, std.length(key) - 2, 2);
-  if std.member(['=~', '!~', '!='], two) then two else '';
+  if two == '=~' || two == '!~' || two == '!=' then two else '';
 local label_of(key) = std.substr(key, 0, std.length(key) - std.length(operator(key)));
 // strReplace is native code, escapeStringJson and string formatting are interpreted: this runs for every selector.
 local quoted(value) = '"' + std.strReplace(std.strReplace(value, '\\', '\\\\'), '"', '\\"') + '"';
@@ -29,11 +29,12 @@ local scope(match={}, range='$__rate_interval') =
     range: range,
     // name{matchers}: the scope's own, where the metric has the label, and those given.
     of(name, more={})::
-      local labels = metrics.labels(name);
-      local given = written(more);
-      local checked = metrics.with_labels(name, [one[0] for one in given]);
-      assert std.length(checked) == std.length(given);
-      selector(name, [one for one in without(more) if std.member(labels, one[0])] + given),
+      local labels = metrics.label_set(name);
+      local given = [
+        if one[0] in labels then one else metrics.no_label(name, one[0])
+        for one in written(more)
+      ];
+      selector(name, [one for one in without(more) if one[0] in labels] + given),
     // The same for `up` and other series that Prometheus makes itself, which have only the labels of a target.
     target(name, more={}):: selector(name, without(more) + written(more)),
     // A recording rule. Only the scope's job applies: records are about all instances.
