@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -314,6 +315,17 @@ def test_build_info_replaces_what_was_said_before(metrics: Metrics) -> None:
     metrics.build_info(app="chat", version="1.2.0")
     assert value(metrics, "build_info", app="chat", version="1.2.0", library_version="0.1.0") == 1
     assert metrics.render().count(b"claw_ai_build_info{") == 1
+
+
+def test_a_library_that_is_not_installed_has_no_version(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    metrics.build_info(app="chat", version="1.0.0")
+    assert value(metrics, "build_info", app="chat", version="1.0.0", library_version="unknown") == 1
 
 
 def test_a_path_to_mount_on_begins_with_a_slash(metrics: Metrics) -> None:

@@ -120,9 +120,7 @@ class Metrics:
             app: Its name.
             version: Its version.
         """
-        from importlib.metadata import version as version_of  # noqa: PLC0415  # costs 20 ms, once, if used
-
-        self.store.gauge(BUILD_INFO).replace({(app, version, version_of("claw-exporter")): 1.0})
+        self.store.gauge(BUILD_INFO).replace({(app, version, _library_version()): 1.0})
 
     # -- AI answers ------------------------------------------------------------------------------------------
 
@@ -243,6 +241,15 @@ class Metrics:
             self.store.counter(spec).inc(*labels)
         except Exception:  # noqa: BLE001  # a label whose str() raises must not reach the caller
             self.store.fault("count")
+
+
+def _library_version() -> str:
+    from importlib import metadata  # noqa: PLC0415  # costs 20 ms, once, if used
+
+    try:
+        return metadata.version("claw-exporter")
+    except metadata.PackageNotFoundError:  # used from its sources, not installed
+        return "unknown"
 
 
 metrics: Final = Metrics()
