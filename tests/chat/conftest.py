@@ -74,26 +74,30 @@ class Server(uvicorn.Server):
 
 @dataclass
 class Models:
-    """The model server of a test."""
+    """The model server of the tests."""
 
     url: str
+    client: httpx2.Client
 
     def behave(self, model: str, **wanted: float) -> None:
         """Let a model behave otherwise, until the test ends."""
-        quick = {
-            name: getattr(QUICK, name) for name in ("first_token_seconds", "token_seconds", "jitter_ratio")
-        }
-        quick["output_tokens"] = QUICK.output_tokens
-        response = httpx2.put(f"{self.url}/admin/behaviour/{model}", json={**quick, **wanted})
+        response = self.client.put(f"/admin/behaviour/{model}", json=wanted)
         assert response.status_code == 200, response.text
 
 
+@pytest.fixture(scope="session")
+def _models() -> Iterator[Models]:
+    server = Server(create_model_server(table=dict.fromkeys(TABLE, QUICK)))
+    with server.running(), httpx2.Client(base_url=server.url, trust_env=False) as client:
+        yield Models(server.url, client)
+
+
 @pytest.fixture
-def models() -> Iterator[Models]:
-    table = dict.fromkeys(TABLE, QUICK)
-    server = Server(create_model_server(table=table))
-    with server.running():
-        yield Models(server.url)
+def models(_models: Models) -> Iterator[Models]:
+    """A model server whose models answer at once, until the test lets them behave otherwise."""
+    yield _models
+    for model in TABLE:
+        _models.behave(model)
 
 
 @dataclass
