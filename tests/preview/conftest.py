@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 DASHBOARDS = Path(__file__).parent / "fixtures" / "dashboards"
-SCRAPES_FOR_A_RATE = 6
+SCRAPES_FOR_A_RATE = 12
 START_SECONDS = 60
 
 
@@ -168,6 +168,12 @@ def preview_url(prometheus_url: str) -> Iterator[str]:
     """A preview of the fixture dashboards over the real Prometheus."""
     with Preview(prometheus_url, DASHBOARDS) as url:
         yield url
+
+
+@pytest.fixture
+def serve() -> type[Preview]:
+    """Serve other dashboards, or from elsewhere: `with serve(prometheus_url, directory) as url`."""
+    return Preview
 
 
 # One browser for each test module, not for the session: while it lives, no other event loop can run.

@@ -24,7 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"claw-preview: {error}\n".replace("\n", "\n  ").rstrip() + "\n")
         return USAGE_EXIT_CODE
     config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, ws="none", access_log=False, timeout_graceful_shutdown=2
+        app,
+        host=settings.host,
+        port=settings.port,
+        ws="none",
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
     )
     uvicorn.Server(config).run()
     return 0
