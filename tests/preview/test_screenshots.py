@@ -1,4 +1,5 @@
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_the_report_names_what_is_not_drawn_and_what_is_wrong() -> None:
 
 
 def test_a_missing_browser_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "playwright.sync_api", None)
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
     with (
         pytest.raises(ScreenshotError, match="the package playwright is missing"),
         screenshots.browser("/bin/true"),

@@ -65,7 +65,8 @@ function manyOf(variable, onchange) {
   const rows = boxes.map(({ input, text }) => h('label', {}, input, h('span', {}, text)));
   const menu = h('div', { class: 'menu' }, boxes.length > MANY ? searchBox(rows) : null, rows);
   menu.addEventListener('change', (event) => exclusive(boxes, event.target));
-  const details = h('details', { class: 'dropdown' }, h('summary', { 'aria-label': `${variable.label}: ${summary(variable)}` }, summary(variable)), menu);
+  const text = summary(variable);
+  const details = h('details', { class: 'dropdown' }, h('summary', { 'aria-label': `${variable.label}: ${text}` }, text), menu);
   details.addEventListener('toggle', () => {
     const values = boxes.filter(({ input }) => input.checked).map(({ value }) => value);
     if (!details.open && values.join() !== variable.value.join()) onchange(values);

@@ -48,7 +48,8 @@ function build(page) {
   page.links = h('nav', { class: 'links', 'aria-label': 'Other dashboards' });
   page.status = h('span', { class: 'status', role: 'status' });
   page.root.replaceChildren(
-    h('div', { class: 'dashboard-head' }, h('div', {}, h('h1', {}, page.json.title), page.json.description ? h('p', {}, firstSentence(page.json.description)) : null), page.links),
+    h('div', { class: 'dashboard-head' },
+      h('div', {}, h('h1', {}, page.json.title), h('p', {}, firstSentence(page.json.description))), page.links),
     page.tools, ...page.sections.map((section) => sectionElement(page, section)));
 }
 
@@ -69,7 +70,8 @@ function sectionElement(page, section) {
     button.setAttribute('aria-expanded', String(section.open));
     if (section.open) update(page);
   };
-  const button = h('button', { type: 'button', class: 'row', 'aria-expanded': String(section.open), onclick }, h('i', {}), h('span', {}, section.row.title), h('small', {}, count));
+  const button = h('button', { type: 'button', class: 'row', 'aria-expanded': String(section.open), onclick },
+    h('i', {}), h('span', {}, section.row.title), h('small', {}, count));
   return h('section', { class: 'section' }, button, grid);
 }
 
@@ -139,8 +141,10 @@ function showTools(page) {
       schedule(page);
     },
   });
-  keepFocus(() => page.tools.replaceChildren(h('div', { class: 'variables' }, variables), h('div', { class: 'times' }, page.status, range, refresh)), page.tools);
-  const links = dashboardLinks(page.json, page.site.dashboards, makeScope(page.variables, page.range), { time: page.time, variables: page.variables });
+  const times = h('div', { class: 'times' }, page.status, range, refresh);
+  keepFocus(() => page.tools.replaceChildren(h('div', { class: 'variables' }, variables), times), page.tools);
+  const address = { time: page.time, variables: page.variables };
+  const links = dashboardLinks(page.json, page.site.dashboards, makeScope(page.variables, page.range), address);
   page.links.replaceChildren(...links.map(linkElement));
 }
 

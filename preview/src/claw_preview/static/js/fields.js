@@ -43,7 +43,8 @@ export function configure(frames, settings) {
 // Value mappings by type: does it fit, and with which result?
 const MAPPINGS = {
   value: (value, options) => options[String(value)],
-  range: (value, { from, to, result }) => (typeof value === 'number' && value >= (from ?? -Infinity) && value <= (to ?? Infinity) ? result : undefined),
+  range: (value, { from, to, result }) =>
+    (typeof value === 'number' && value >= (from ?? -Infinity) && value <= (to ?? Infinity) ? result : undefined),
   regex: (value, { pattern: text, result }) => (pattern(text).test(String(value)) ? result : undefined),
   special: (value, { match, result }) => (isSpecial(value, match) ? result : undefined),
 };
@@ -94,6 +95,17 @@ export function fieldBounds(fields) {
   return { min: limits('min', Math.min) ?? 0, max: limits('max', Math.max) ?? 100 };
 }
 
+/**
+ * Ends of a scale a value is a share of: as configured; else 0 to 1 or 100 for shares; else 0 to the highest of `found`.
+ */
+export function scaleOf(field, found = fieldBounds([field])) {
+  const natural = { percentunit: 1, percent: 100 }[field.config?.unit] ?? found.max;
+  return { min: field.config?.min ?? Math.min(0, found.min), max: field.config?.max ?? natural };
+}
+
+/** Where a value is on a scale, 0-1; nothing is at its beginning. */
+export const shareOf = (value, { min, max }) => Math.min(1, Math.max(0, ((value ?? min) - min) / (max - min || 1)));
+
 const isSeries = (frame) => frame.series || (frame.fields[0]?.type === 'time' && frame.fields.some((field) => field.type === 'number'));
 
 /** All series of the frames: [{name, refId, times, field}]. */
@@ -112,7 +124,10 @@ export function singleValues(frames, { reduceOptions = {} } = {}) {
   const items = frames.flatMap((frame) => {
     const names = frame.fields.find((field) => field.type === 'string' && !chosen(field));
     return frame.fields.filter((field) => chosen(field) && !field.config?.custom?.hideFrom?.viz).flatMap((field) => {
-      if (everyRow) return field.values.slice(0, limit).map((value, row) => ({ name: names ? String(names.values[row]) : fieldName(field), value, field, values: [] }));
+      if (everyRow) {
+        const nameOf = (row) => (names ? String(names.values[row]) : fieldName(field));
+        return field.values.slice(0, limit).map((value, row) => ({ name: nameOf(row), value, field, values: [] }));
+      }
       return [{ name: fieldName(field), value: reduce(field.values, calcs[0]), field, values: field.values }];
     });
   });

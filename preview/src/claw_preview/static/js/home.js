@@ -7,7 +7,8 @@ export function showHome(root, { dashboards, broken, config }) {
   document.title = 'Dashboards · Claw';
   const empty = h('p', { class: 'hint' }, `There is no dashboard in ${config.dashboards}. `, h('code', {}, 'make generate'), ' writes them.');
   root.replaceChildren(
-    h('div', { class: 'home-head' }, h('h1', {}, 'Dashboards'), h('p', {}, 'Drawn from the live Prometheus at ', h('code', {}, config.prometheus_url), '.')),
+    h('div', { class: 'home-head' }, h('h1', {}, 'Dashboards'),
+      h('p', {}, 'Drawn from the live Prometheus at ', h('code', {}, config.prometheus_url), '.')),
     ...broken.map(brokenFile),
     dashboards.length ? h('div', { class: 'cards' }, dashboards.map(card)) : empty);
   document.body.dataset.settled = 'true';

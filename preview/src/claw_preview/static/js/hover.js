@@ -96,7 +96,9 @@ function show(rows, notes, { clientX, clientY }) {
   const more = rows.length > MAX_ROWS ? h('p', {}, `and ${rows.length - MAX_ROWS} more`) : null;
   const line = ({ name, color, text }) => h('tr', {}, h('td', {}, h('i', { style: { background: color } }), name), h('td', {}, text));
   const note = ({ text, color, from }) => h('p', {}, h('i', { style: { background: color } }), `${fullTime(from).slice(11)} ${text}`);
-  bubble.replaceChildren(h('strong', {}, fullTime(rows[0]?.at ?? notes[0].from)), ...notes.map(note), h('table', {}, rows.slice(0, MAX_ROWS).map(line)), ...(more ? [more] : []));
+  const title = h('strong', {}, fullTime(rows[0]?.at ?? notes[0].from));
+  const table = h('table', {}, rows.slice(0, MAX_ROWS).map(line));
+  bubble.replaceChildren(title, ...notes.map(note), table, ...(more ? [more] : []));
   document.body.append(bubble);
   const { width, height } = bubble.getBoundingClientRect();
   const left = clientX + 18 + width > innerWidth ? clientX - width - 18 : clientX + 18;

@@ -28,7 +28,8 @@ export function legend(items, { displayMode = 'list', placement = 'bottom', calc
   };
   const place = placement === 'right' ? 'legend right' : 'legend';
   if (displayMode !== 'table' || !calcs.length) {
-    const values = (item) => calcs.map((calc) => h('span', { class: 'legend-value' }, `${CALCULATION_NAMES[calc] ?? calc}: ${calculated(item, calc)}`));
+    const value = (item, calc) => `${CALCULATION_NAMES[calc] ?? calc}: ${calculated(item, calc)}`;
+    const values = (item) => calcs.map((calc) => h('span', { class: 'legend-value' }, value(item, calc)));
     return h('div', { class: `${place} list` }, items.map((item) => h('span', { class: 'legend-item' }, entry(item), values(item))));
   }
   const head = h('tr', {}, h('th', {}, 'Name'), calcs.map((calc) => h('th', {}, CALCULATION_NAMES[calc] ?? calc)));

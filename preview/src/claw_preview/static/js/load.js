@@ -69,8 +69,12 @@ export async function loadAnnotations(dashboard, { variables, range, signal }) {
   const spans = await Promise.all(wanted.map(async (item) => {
     const stepMs = Math.max(parseDuration(item.step) || 60_000, (range.to - range.from) / 1000);
     const scoped = withIntervals(scope, { stepMs, rateMs: stepMs * 4 });
-    const data = await queryRange(interpolate(item.expr, scoped, 'prometheus'), { start: range.from / 1000, end: range.to / 1000, step: stepMs / 1000, signal });
-    return data.result.flatMap(({ metric, values }) => runs(values, stepMs).map((span) => ({ ...span, color: item.iconColor, text: annotationText(item, metric) })));
+    const seconds = { start: range.from / 1000, end: range.to / 1000, step: stepMs / 1000 };
+    const data = await queryRange(interpolate(item.expr, scoped, 'prometheus'), { ...seconds, signal });
+    return data.result.flatMap(({ metric, values }) => {
+      const look = { color: item.iconColor, text: annotationText(item, metric) };
+      return runs(values, stepMs).map((span) => ({ ...span, ...look }));
+    });
   }));
   return spans.flat();
 }

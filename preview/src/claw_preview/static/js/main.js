@@ -10,7 +10,8 @@ const bannerPlace = document.querySelector('#banner');
 
 /** Trouble that concerns the whole page; null takes it away. */
 function banner(error) {
-  const shown = error && h('div', { class: 'banner', role: 'alert' }, h('strong', {}, error.prometheusDown ? 'No Prometheus. ' : 'Something went wrong. '), error.message);
+  const head = error?.prometheusDown ? 'No Prometheus. ' : 'Something went wrong. ';
+  const shown = error && h('div', { class: 'banner', role: 'alert' }, h('strong', {}, head), error.message);
   bannerPlace.replaceChildren(...(shown ? [shown] : []));
 }
 

@@ -27,7 +27,8 @@ export function categories(frames, xField) {
     const fields = frames.flatMap((frame) => frame.fields.filter((field) => field.type === 'number'));
     if (!fields.length) return { names: [], fields: [] };
     const values = fields.map((field) => reduce(field.values, 'lastNotNull'));
-    return { names: fields.map(fieldName), fields: [{ ...fields[0], displayName: 'Value', config: { ...fields[0].config, displayName: 'Value' }, values }] };
+    const config = { ...fields[0].config, displayName: 'Value' };
+    return { names: fields.map(fieldName), fields: [{ ...fields[0], config, values }] };
   }
   const axis = table.fields.find((field) => fieldName(field) === xField) ?? table.fields.find((field) => field.type === 'string');
   const shown = (field) => field.type === 'number' && field !== axis && !field.config?.custom?.hideFrom?.viz;
@@ -42,7 +43,8 @@ function barColor(field, index) {
 
 function bars({ name, field, values, color }, index, names, flat) {
   const mode = field.config?.color?.mode ?? 'palette-classic';
-  const each = mode === 'thresholds' || mode.startsWith('continuous') ? values.map((value) => valueColor(value, field.config, { index })) : names.map(() => color);
+  const byValue = mode === 'thresholds' || mode.startsWith('continuous');
+  const each = values.map((value) => (byValue ? valueColor(value, field.config, { index }) : color));
   const opacity = (field.config?.custom?.fillOpacity ?? 80) / 100;
   return {
     type: 'bar',
@@ -63,9 +65,10 @@ function layout(shown, names, { stacking = 'none' }, area, flat) {
   const range = stacking === 'percent' ? [0, 1] : padded(Math.min(...values), Math.max(...values), { ...config, fromZero: true });
   const axis = valueAxis(range, flat ? area.clientWidth / 2 : area.clientHeight, { unit: stacking === 'percent' ? 'percentunit' : config.unit });
   const longest = Math.min(30, Math.max(...names.map((name) => name.length)));
+  const crowded = longest * names.length * 7 > area.clientWidth; // the names stand aslant
   const category = { type: 'category', ...LABELS, fixedrange: true, showgrid: false, autorange: flat ? 'reversed' : true };
   return {
-    margin: flat ? { l: 16 + longest * 6.6, r: 14, t: 8, b: 24 } : { l: axisRoom(axis), r: 10, t: 8, b: longest * names.length * 7 > area.clientWidth ? 60 : 24 },
+    margin: flat ? { l: 16 + longest * 6.6, r: 14, t: 8, b: 24 } : { l: axisRoom(axis), r: 10, t: 8, b: crowded ? 60 : 24 },
     barmode: stacking === 'none' ? 'group' : 'relative',
     barnorm: stacking === 'percent' ? 'fraction' : '',
     bargap: 0.25,

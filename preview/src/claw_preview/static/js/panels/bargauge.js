@@ -1,39 +1,44 @@
 // One bar per value.
 
-import { blend, cssColor, withAlpha } from '../colors.js';
+import { withAlpha } from '../colors.js';
 import { h } from '../dom.js';
-import { fieldBounds, singleValues } from '../fields.js';
+import { fieldBounds, scaleOf, shareOf, singleValues } from '../fields.js';
 
 export function draw(body, view) {
   const options = view.panel.options ?? {};
   const items = singleValues(view.frames, options);
   if (!items.some(({ value }) => value !== null)) return 'empty';
   const found = fieldBounds(items.map(({ field, value }) => ({ ...field, values: [value] })));
-  const upright = options.orientation === 'vertical' || (options.orientation !== 'horizontal' && body.clientWidth > body.clientHeight * 2.6 && items.length < 9);
+  const flat = body.clientWidth > body.clientHeight * 2.6 && items.length < 9;
+  const upright = options.orientation === 'vertical' || (options.orientation !== 'horizontal' && flat);
   body.replaceChildren(h('div', { class: upright ? 'bars upright' : 'bars' }, items.map((item) => bar(item, found, options, upright))));
   return 'drawn';
 }
 
 function bar({ name, value, field, shown }, found, { displayMode = 'gradient', showUnfilled = true }, upright) {
-  const natural = { percentunit: 1, percent: 100 }[field.config?.unit];
-  const [min, max] = [field.config?.min ?? Math.min(0, found.min), field.config?.max ?? natural ?? found.max];
-  const share = Math.min(1, Math.max(0, ((value ?? min) - min) / (max - min || 1)));
-  const percent = `${(share * 100).toFixed(1)}%`;
+  const scale = scaleOf(field, found);
+  const share = shareOf(value, scale);
   const text = shown.prefix + shown.text + shown.suffix;
-  const style = { [upright ? 'height' : 'width']: percent, background: paint(field, shown.color, displayMode, { min, max, share, upright }), 'border-color': shown.color };
+  const style = {
+    [upright ? 'height' : 'width']: `${(share * 100).toFixed(1)}%`,
+    background: displayMode === 'gradient' ? gradient(field, shown.color, { scale, share, upright }) : withAlpha(shown.color, 0.55),
+    'border-color': shown.color,
+  };
   return h('div', { class: 'bar', title: `${name}: ${text}` },
     h('div', { class: 'bar-name' }, name),
     h('div', { class: showUnfilled ? 'bar-track' : 'bar-track bare' }, h('div', { class: 'bar-fill', style })),
     h('div', { class: 'bar-value', style: { color: shown.color } }, text));
 }
 
-function paint(field, color, displayMode, { min, max, share, upright }) {
-  if (displayMode !== 'gradient') return withAlpha(color, 0.55);
-  const steps = field.config?.thresholds?.steps ?? [];
+/** From threshold to threshold, as far as the bar reaches. */
+function gradient(field, color, { scale, share, upright }) {
   const direction = upright ? '0deg' : '90deg';
-  const mode = field.config?.color?.mode ?? 'thresholds';
-  if (mode !== 'thresholds' || steps.length < 2 || share === 0) return `linear-gradient(${direction}, ${withAlpha(color, 0.3)}, ${withAlpha(color, 0.8)})`;
-  const place = (step) => (typeof step.value === 'number' ? (step.value - min) / (max - min || 1) : 0) / share;
-  const stops = steps.filter((step) => place(step) <= 1).map((step) => `${withAlpha(blend([cssColor(step.color), cssColor(step.color)], 0), 0.75)} ${(place(step) * 100).toFixed(1)}%`);
-  return stops.length > 1 ? `linear-gradient(${direction}, ${stops.join(', ')})` : withAlpha(color, 0.7);
+  const steps = field.config?.thresholds?.steps ?? [];
+  const place = ({ value }) => (typeof value === 'number' ? shareOf(value, scale) : 0) / share;
+  const reached = share > 0 ? steps.filter((step) => place(step) <= 1) : [];
+  if ((field.config?.color?.mode ?? 'thresholds') !== 'thresholds' || reached.length < 2) {
+    return `linear-gradient(${direction}, ${withAlpha(color, 0.3)}, ${withAlpha(color, 0.8)})`;
+  }
+  const stops = reached.map((step) => `${withAlpha(step.color, 0.75)} ${(place(step) * 100).toFixed(1)}%`);
+  return `linear-gradient(${direction}, ${stops.join(', ')})`;
 }

@@ -2,7 +2,7 @@
 
 import { cssColor } from '../colors.js';
 import { h, s } from '../dom.js';
-import { fieldBounds, singleValues } from '../fields.js';
+import { scaleOf, shareOf, singleValues } from '../fields.js';
 import { fitting, tiles } from './stat.js';
 
 const START = -Math.PI * 1.18;
@@ -20,28 +20,21 @@ export function draw(body, view) {
 }
 
 function gauge({ name, value, field, shown }, named, { showThresholdMarkers = true }) {
-  const bounds = gaugeBounds(field);
-  const share = Math.min(1, Math.max(0, ((value ?? bounds.min) - bounds.min) / (bounds.max - bounds.min || 1)));
+  const scale = scaleOf(field);
+  const share = shareOf(value, scale);
   const text = shown.prefix + shown.text + shown.suffix;
   return h('div', { class: 'gauge', title: `${name}: ${text}` },
     s('svg', { viewBox: '4 8 192 150', role: 'img', 'aria-label': `${name}: ${text}` },
       s('path', { d: arc(78, 0, 1), class: 'gauge-track' }),
       share > 0 && s('path', { d: arc(78, 0, share), class: 'gauge-value', stroke: shown.color }),
-      showThresholdMarkers && markers(field, bounds),
+      showThresholdMarkers && markers(field, scale),
       s('text', { x: CENTER, y: 116, class: 'gauge-text', fill: shown.color, 'font-size': fitting(text, 104, 38) }, text)),
     named && h('div', { class: 'gauge-name' }, name));
 }
 
-/** Ends of the scale: as configured; else 0 to 1 or 100 for shares, 0 to the highest value for the rest. */
-function gaugeBounds(field) {
-  const found = fieldBounds([field]);
-  const natural = { percentunit: 1, percent: 100 }[field.config?.unit] ?? found.max;
-  return { min: field.config?.min ?? Math.min(0, found.min), max: field.config?.max ?? natural };
-}
-
-function markers(field, { min, max }) {
+function markers(field, scale) {
   const { steps = [], mode } = field.config?.thresholds ?? {};
-  const place = (value) => Math.min(1, Math.max(0, mode === 'percentage' ? value / 100 : (value - min) / (max - min || 1)));
+  const place = (value) => shareOf(value, mode === 'percentage' ? { min: 0, max: 100 } : scale);
   return steps.map((step, index) => {
     const from = typeof step.value === 'number' ? place(step.value) : 0;
     const to = steps[index + 1] ? place(steps[index + 1].value) : 1;
@@ -50,7 +43,10 @@ function markers(field, { min, max }) {
 }
 
 function arc(radius, from, to) {
-  const point = (share) => [CENTER + radius * Math.cos(START + SWEEP * share), CENTER + radius * Math.sin(START + SWEEP * share)].map((n) => n.toFixed(2));
+  const point = (share) => {
+    const angle = START + SWEEP * share;
+    return [CENTER + radius * Math.cos(angle), CENTER + radius * Math.sin(angle)].map((place) => place.toFixed(2));
+  };
   const long = SWEEP * (to - from) > Math.PI ? 1 : 0;
   return `M${point(from)} A${radius},${radius} 0 ${long} 1 ${point(to)}`;
 }

@@ -25,7 +25,8 @@ const OTHERS = {
 
 /** Why this panel cannot be drawn here, or null. */
 export function undrawable(panel) {
-  const foreign = [panel.datasource, ...(panel.targets ?? []).map((target) => target.datasource)].map((source) => source?.type).find((type) => type && !KNOWN_SOURCES.has(type));
+  const sources = [panel.datasource, ...(panel.targets ?? []).map((target) => target.datasource)];
+  const foreign = sources.map((source) => source?.type).find((type) => type && !KNOWN_SOURCES.has(type));
   if (OTHERS[panel.type]) return OTHERS[panel.type];
   if (!PANELS[panel.type]) return `Panels of type "${panel.type}" are not drawn here; Grafana draws them.`;
   return foreign ? `It reads a data source of type "${foreign}"; this page reads Prometheus only.` : null;

@@ -22,7 +22,7 @@ const pieColor = ({ shown, field }, index) => {
 };
 
 function slices(items, { pieType = 'pie', displayLabels = [] }) {
-  const parts = [displayLabels.includes('name') && 'label', displayLabels.includes('value') && 'text', displayLabels.includes('percent') && 'percent'];
+  const parts = displayLabels.map((label) => ({ name: 'label', value: 'text', percent: 'percent' })[label]);
   return {
     type: 'pie',
     labels: items.map(({ name }, index) => plain(name) + '\u200b'.repeat(index)), // equal names would be summed
@@ -45,6 +45,8 @@ function legend(items, { showLegend = true, displayMode = 'list', values = [] },
     values.includes('value') && h('td', {}, shown.prefix + shown.text + shown.suffix),
     values.includes('percent') && h('td', {}, `${((value / total) * 100).toFixed(value / total < 0.1 ? 1 : 0)}%`),
   ];
-  const row = (item) => h('tr', {}, h('td', {}, h('span', { class: 'legend-name', title: item.name }, h('i', { style: { background: item.color } }), h('span', {}, item.name))), cells(item));
+  const name = (item) =>
+    h('span', { class: 'legend-name', title: item.name }, h('i', { style: { background: item.color } }), h('span', {}, item.name));
+  const row = (item) => h('tr', {}, h('td', {}, name(item)), cells(item));
   return h('div', { class: placement === 'right' ? 'legend right table' : 'legend table' }, h('table', {}, h('tbody', {}, items.map(row))));
 }

@@ -42,10 +42,12 @@ function tile(item, box, { colorMode = 'value', graphMode = 'none', textMode = '
   const lines = withName && withValue ? 2 : 1;
   const size = fitting(text, box.width - 24, (box.height - 12) * (graph ? 0.5 : 0.62) / (lines === 2 ? 1.35 : 1));
   const background = filled ? `linear-gradient(120deg, ${shown.color}, ${withAlpha(shown.color, 0.78)})` : undefined;
-  const layout = ['stat', !graph && 'middle', (justifyMode === 'center' || (justifyMode === 'auto' && !graph && !many)) && 'center'].filter(Boolean).join(' ');
+  const centered = justifyMode === 'center' || (justifyMode === 'auto' && !graph && !many);
+  const layout = ['stat', !graph && 'middle', centered && 'center'].filter(Boolean).join(' ');
+  const nameStyle = { 'font-size': `${Math.max(11, Math.min(16, size * 0.42))}px`, color: filled ? ink : undefined };
   return h('div', { class: layout, style: { background, color: ink }, title: `${item.name}: ${text}` },
     graph && sparkline(item, filled ? readableOn(shown.color) : ink),
-    withName && h('div', { class: 'stat-name', style: { 'font-size': `${Math.max(11, Math.min(16, size * 0.42))}px`, color: filled ? ink : undefined } }, item.name),
+    withName && h('div', { class: 'stat-name', style: nameStyle }, item.name),
     withValue && h('div', { class: 'stat-value', style: { 'font-size': `${size}px` } },
       h('span', { class: 'affix' }, shown.prefix), shown.text, h('span', { class: 'affix' }, shown.suffix)));
 }
@@ -69,7 +71,7 @@ export function sparkline({ values, field }, color) {
   return s('svg', { class: 'sparkline', viewBox: '0 0 100 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
     lines.filter((line) => line.length > 1).map((line) => [
       s('path', { d: `M${line[0].split(',')[0]},40 L${line.join(' L')} L${line.at(-1).split(',')[0]},40 Z`, fill: color, 'fill-opacity': 0.14 }),
-      s('path', { d: `M${line.join(' L')}`, fill: 'none', stroke: color, 'stroke-opacity': 0.75, 'stroke-width': 1.4, 'vector-effect': 'non-scaling-stroke' }),
+      s('path', { d: `M${line.join(' L')}`, class: 'sparkline-line', stroke: color }),
     ]));
 }
 

@@ -39,7 +39,12 @@ function band({ name }, list, range, { width, showValue, rowHeight }) {
     const text = shown.prefix + shown.text + shown.suffix;
     const share = (to - from) / span;
     const fits = showValue === 'always' || (showValue === 'auto' && share * width > text.length * 7 + 8);
-    const style = { left: `${((from - range.from) / span) * 100}%`, width: `${share * 100}%`, background: withAlpha(shown.color, 0.78), color: readableOn(shown.color) };
+    const style = {
+      left: `${((from - range.from) / span) * 100}%`,
+      width: `${share * 100}%`,
+      background: withAlpha(shown.color, 0.78),
+      color: readableOn(shown.color),
+    };
     return h('div', { class: 'state', style, title: `${name}: ${text}\n${fullTime(from)} – ${fullTime(to)}` }, fits ? text : '');
   };
   return h('div', { class: 'state-row' }, h('div', { class: 'state-name', title: name }, name),

@@ -2,7 +2,7 @@
 
 import { readableOn, withAlpha } from '../colors.js';
 import { h } from '../dom.js';
-import { display, fieldBounds } from '../fields.js';
+import { display, fieldBounds, scaleOf, shareOf } from '../fields.js';
 import { fieldName, frameLength } from '../frames.js';
 import { fillLink } from '../links.js';
 import { CALCULATION_NAMES, reduce } from '../reduce.js';
@@ -93,17 +93,17 @@ function cellOptions(field) {
 
 const CELL_STYLES = {
   'color-text': ({ color }) => ({ color }),
-  'color-background': ({ color, value }, mode) =>
-    (value === null ? {} : { background: mode === 'gradient' ? `linear-gradient(90deg, ${withAlpha(color, 0.9)}, ${withAlpha(color, 0.55)})` : withAlpha(color, 0.85), color: readableOn(color) }),
+  'color-background': ({ color, value }, mode) => {
+    const gradient = `linear-gradient(90deg, ${withAlpha(color, 0.9)}, ${withAlpha(color, 0.55)})`;
+    return value === null ? {} : { background: mode === 'gradient' ? gradient : withAlpha(color, 0.85), color: readableOn(color) };
+  },
 };
 
 function gauge(field, { color, value }, text) {
-  const bounds = fieldBounds([field]);
-  const min = field.config?.min ?? Math.min(0, bounds.min);
-  const max = field.config?.max ?? { percentunit: 1, percent: 100 }[field.config?.unit] ?? bounds.max;
-  const share = Math.min(1, Math.max(0, (value - min) / (max - min || 1)));
+  const background = `linear-gradient(90deg, ${withAlpha(color, 0.35)}, ${withAlpha(color, 0.85)})`;
+  const width = `${shareOf(value, scaleOf(field)) * 100}%`;
   return h('span', { class: 'cell-gauge' },
-    h('i', {}, h('b', { style: { width: `${share * 100}%`, background: `linear-gradient(90deg, ${withAlpha(color, 0.35)}, ${withAlpha(color, 0.85)})`, 'border-color': color } })),
+    h('i', {}, h('b', { style: { width, background, 'border-color': color } })),
     h('span', { style: { color } }, text));
 }
 
@@ -117,7 +117,8 @@ function linked(content, field, fields, row, view) {
 function footer(fields, { show, reducer = [], fields: wanted } = {}) {
   if (!show) return null;
   const cell = (field, index) => {
-    if (field.type !== 'number' || (wanted?.length && !wanted.includes(fieldName(field)))) return h('td', {}, index === 0 ? CALCULATION_NAMES[reducer[0]] ?? '' : '');
+    const counted = field.type === 'number' && (!wanted?.length || wanted.includes(fieldName(field)));
+    if (!counted) return h('td', {}, index === 0 ? CALCULATION_NAMES[reducer[0]] ?? '' : '');
     const shown = display(reduce(field.values, reducer[0]), field);
     return h('td', { style: { 'text-align': alignment(field) } }, shown.prefix + shown.text + shown.suffix);
   };

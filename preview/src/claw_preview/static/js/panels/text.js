@@ -13,7 +13,9 @@ export function draw(body, view) {
 /** Blocks: headings, lists, tables, code, paragraphs. */
 export function markdown(text) {
   const blocks = text.replace(/\r/g, '').split(/(```[\s\S]*?```)|\n{2,}/).filter((block) => block?.trim());
-  return blocks.flatMap((block) => (block.startsWith('```') ? h('pre', {}, block.replace(/^```.*\n?|```$/g, '')) : lines(block.split('\n').filter((line) => line.trim()))));
+  const code = (block) => h('pre', {}, block.replace(/^```.*\n?|```$/g, ''));
+  const words = (block) => lines(block.split('\n').filter((line) => line.trim()));
+  return blocks.flatMap((block) => (block.startsWith('```') ? code(block) : words(block)));
 }
 
 const KINDS = [
@@ -38,7 +40,8 @@ function lines(all) {
 function table(rows) {
   const cells = (row, tag) => h('tr', {}, row.trim().replace(/^\||\|$/g, '').split('|').map((cell) => h(tag, {}, inline(cell.trim()))));
   const [head, ...rest] = rows;
-  return h('table', {}, h('thead', {}, cells(head, 'th')), h('tbody', {}, rest.filter((row) => !/^[\s|:-]+$/.test(row)).map((row) => cells(row, 'td'))));
+  const body = rest.filter((row) => !/^[\s|:-]+$/.test(row)).map((row) => cells(row, 'td'));
+  return h('table', {}, h('thead', {}, cells(head, 'th')), h('tbody', {}, body));
 }
 
 const INLINE = /(`[^`]+`)|(\*\*[^*]+\*\*)|(\*[^*]+\*|_[^_]+_)|(\[[^\]]+\]\([^)\s]+\))/g;

@@ -28,7 +28,8 @@ export async function draw(body, view) {
 
 function hoverView({ panel, range, annotations = [] }, shown, axes, { margin }) {
   const items = shown.map((item) => ({ ...item, right: axes.isRight(item) }));
-  return { range, margin, axes, items, annotations: annotations.map((item) => ({ ...item, color: cssColor(item.color) })), ...panel.options?.tooltip };
+  const marks = annotations.map((item) => ({ ...item, color: cssColor(item.color) }));
+  return { range, margin, axes, items, annotations: marks, ...panel.options?.tooltip };
 }
 
 function prepare(series) {
@@ -116,7 +117,8 @@ function trace(item, axes) {
     yaxis: axes.isRight(item) ? 'y2' : 'y',
   };
   if (custom.drawStyle === 'bars') {
-    return { ...common, type: 'bar', marker: { color: withAlpha(color, Math.max(0.15, (custom.fillOpacity ?? 80) / 100)), line: { color, width: 0.5 } } };
+    const filled = withAlpha(color, Math.max(0.15, (custom.fillOpacity ?? 80) / 100));
+    return { ...common, type: 'bar', marker: { color: filled, line: { color, width: 0.5 } } };
   }
   return { ...common, type: 'scatter', ...strokes(item), ...filling(item), ...(stack ? stacking(item) : {}) };
 }
@@ -186,7 +188,8 @@ function thresholdShapes(shown, axes) {
   });
   const inside = mode === 'area' ? [] : steps.filter(({ value }) => typeof value === 'number' && value >= low && value <= high);
   const dash = mode.startsWith('dashed') ? 'dash' : 'solid';
-  return [...areas, ...inside.map(({ value, color }) => ({ ...common, type: 'line', y0: value, y1: value, line: { color: withAlpha(cssColor(color), 0.75), width: 1.2, dash } }))];
+  const line = (color) => ({ color: withAlpha(color, 0.75), width: 1.2, dash });
+  return [...areas, ...inside.map(({ value, color }) => ({ ...common, type: 'line', y0: value, y1: value, line: line(color) }))];
 }
 
 /** What happened (such as firing alerts), as bands and lines behind the series. */
