@@ -90,3 +90,19 @@ def test_a_process_that_dies_is_started_again(stack: Stack) -> None:
 
     wait_for(again)
     wait_for(lambda: "load died and was started again" in stack.printed())
+
+
+def test_the_check_passes_beside_it(stack: Stack) -> None:
+    done = stack.run("check", "--wait-seconds", "240")
+    assert done.returncode == 0, done.stdout
+    assert "All good" in done.stdout
+    results = [line.split("  ")[0] for line in done.stdout.splitlines() if "  ok  " in line]
+    assert {"services", "scrape jobs", "rules", "claw-ai-overview", "test alert"} <= set(results)
+
+
+def test_the_receiver_prints_what_the_check_sent(stack: Stack) -> None:
+    stack.run("check", "--wait-seconds", "240")
+    printed = stack.run("logs", "receiver", "--no-follow", "--lines", "1000").stdout
+    assert "FIRING    warning   NotificationTest  -> team" in printed
+    assert "RESOLVED  warning   NotificationTest  -> team" in printed
+    assert f"dashboard {stack.url('preview')}/d/" in printed

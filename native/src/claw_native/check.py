@@ -16,7 +16,6 @@ import yaml
 from claw_native.absent import ABSENT_JOBS, ABSENT_QUERIES, Absence
 from claw_native.errors import NativeError
 from claw_native.panels import RANGE_SECONDS, STEP_SECONDS, Query, read_queries
-from claw_native.stack import SERVICES
 from claw_native.status import of_running
 from claw_native.supervision import Supervisor
 from claw_native.tables import lined_up
@@ -24,9 +23,11 @@ from claw_native.tables import lined_up
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from claw_native.service import Service
     from claw_native.settings import Settings
 
 POLL_SECONDS = 3.0
+ARRIVAL_SECONDS = 30.0
 TEST_ALERT = "NotificationTest"  # jsonnet/routes.libsonnet sends it at once
 
 
@@ -51,6 +52,7 @@ class Servers:
 
     settings: Settings
     http: httpx.Client
+    services: Sequence[Service]
 
     def get(self, service: str, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
         """Returns what a service answers.
@@ -84,11 +86,11 @@ def check(settings: Settings, *, wait_seconds: float = 180, say: Callable[[str],
     Raises:
         NativeError: No demo runs here.
     """
-    settings = of_running(settings)
+    settings, services = of_running(settings)
     started = time.monotonic()
     deadline = started + wait_seconds
     with httpx.Client(trust_env=False, timeout=30) as http:
-        servers = Servers(settings=settings, http=http)
+        servers = Servers(settings=settings, http=http, services=services)
         findings = []
         for name, run in CHECKS.items():
             say(f"checking {name}")
@@ -123,15 +125,15 @@ def _until_good(
         time.sleep(POLL_SECONDS)
 
 
-def services(servers: Servers) -> list[Finding]:
+def processes(servers: Servers) -> list[Finding]:
     """Every service of the table runs."""
     states = Supervisor(servers.settings).states()
     faults = [
         f"{service.name} is {states[service.name].state.lower() if service.name in states else 'not there'}"
-        for service in SERVICES
+        for service in servers.services
         if service.name not in states or states[service.name].state != "RUNNING"
     ]
-    return [Finding(name="services", detail=f"{len(SERVICES) - len(faults)} run", faults=faults)]
+    return [Finding(name="services", detail=f"{len(servers.services) - len(faults)} run", faults=faults)]
 
 
 def jobs(servers: Servers) -> list[Finding]:
@@ -144,13 +146,12 @@ def jobs(servers: Servers) -> list[Finding]:
         for target in targets
         if target["health"] != "up"
     ]
-    expected = {service.name for service in SERVICES if service.metrics}
+    expected = {service.name for service in servers.services if service.metrics}
+    absent = ABSENT_JOBS.keys() - {service.name for service in servers.services}
     faults += [f"{name} has metrics, but no target" for name in sorted(expected - found)]
     empty = set(servers.prometheus("scrape_pools")["scrapePools"]) - pools
-    faults += [
-        f"{name} has no target, and no reason in absent.py" for name in sorted(empty - set(ABSENT_JOBS))
-    ]
-    faults += [f"{name} stands in absent.py, but is scraped" for name in sorted(pools & set(ABSENT_JOBS))]
+    faults += [f"{name} has no target, and no reason in absent.py" for name in sorted(empty - absent)]
+    faults += [f"{name} stands in absent.py, but is scraped" for name in sorted(pools & absent)]
     up = sum(target["health"] == "up" for target in targets)
     detail = f"{up} of {len(targets)} targets up; not here: {', '.join(sorted(empty))}"
     return [Finding(name="scrape jobs", detail=detail, faults=faults)]
@@ -274,8 +275,8 @@ def _send_alert(servers: Servers, mark: str, ends_in: timedelta) -> None:
         raise NativeError(f"alertmanager does not take an alert: {error}") from error
 
 
-def _received(servers: Servers, mark: str, status: str, timeout_seconds: float = 30) -> bool:
-    deadline = time.monotonic() + timeout_seconds
+def _received(servers: Servers, mark: str, status: str) -> bool:
+    deadline = time.monotonic() + ARRIVAL_SECONDS
     while time.monotonic() < deadline:
         rows = servers.get("receiver", "/notifications", alertname=TEST_ALERT)
         if any(row["labels"].get("test") == mark and row["status"] == status for row in rows):
@@ -285,7 +286,7 @@ def _received(servers: Servers, mark: str, status: str, timeout_seconds: float =
 
 
 CHECKS: dict[str, Callable[[Servers], list[Finding]]] = {
-    "services": services,
+    "services": processes,
     "scrape jobs": jobs,
     "rules": rules,
     "panels": panels,

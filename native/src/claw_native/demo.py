@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING
 
 from claw_native import orphans, supervision
 from claw_native.errors import BusyError, ServerError
+from claw_native.optional import OPTIONAL
 from claw_native.programs import DEMO_PROGRAMS
 from claw_native.servers import HOST, log_tail
+from claw_native.service import where
 from claw_native.settings import HIGHEST_PORT, port_setting
-from claw_native.stack import SERVICES, Service, missing_optional, where
+from claw_native.stack import available_services
 from claw_native.tables import lined_up
 from claw_native.targets import write_configuration
 from claw_native.tools import ensure_tools
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from claw_native.service import Service
     from claw_native.settings import Settings
 
 START_SECONDS = 60
@@ -107,18 +110,19 @@ def clean(settings: Settings, *, say: Callable[[str], None] = print) -> int:
 def _run(settings: Settings, say: Callable[[str], None], started: float) -> None:
     say(f"Programs in {settings.bin_dir}")
     ensure_tools(settings, DEMO_PROGRAMS, say=say)
-    check_ports(settings, SERVICES)
+    services = available_services()
+    check_ports(settings, services)
     for folder in (settings.etc_dir, settings.data_dir, settings.log_dir):
         folder.mkdir(parents=True, exist_ok=True)
-    write_configuration(settings, SERVICES)
-    (settings.etc_dir / "supervisord.conf").write_text(supervision.configuration(settings, SERVICES))
-    names = tuple(service.name for service in SERVICES)
+    write_configuration(settings, services)
+    (settings.etc_dir / "supervisord.conf").write_text(supervision.configuration(settings, services))
+    names = tuple(service.name for service in services)
     Running(pid=os.getpid(), ports=settings.ports, services=names).write(settings)
     say(f"Services, with their logs in {settings.log_dir}")
-    with _supervised(settings, say) as running:
+    with _supervised(settings, services, say) as running:
         supervisor = supervision.Supervisor(settings)
-        bring_up(settings, SERVICES, supervisor, say)
-        say(summary(settings, time.monotonic() - started))
+        bring_up(settings, services, supervisor, say)
+        say(summary(settings, services, time.monotonic() - started))
         watch(supervisor, running, say)
 
 
@@ -208,9 +212,11 @@ def _raise_on_signals() -> None:
 
 
 @contextmanager
-def _supervised(settings: Settings, say: Callable[[str], None]) -> Iterator[subprocess.Popen[bytes]]:
+def _supervised(
+    settings: Settings, services: Iterable[Service], say: Callable[[str], None]
+) -> Iterator[subprocess.Popen[bytes]]:
     orphans.adopt_orphans()
-    running = supervision.launch(settings, environment(settings, SERVICES))
+    running = supervision.launch(settings, environment(settings, services))
     try:
         yield running
     finally:
@@ -282,10 +288,11 @@ def _stays_up(state: supervision.State) -> Callable[[Settings], bool]:
     return lambda _: time.time() - state.since > STAYS_UP_SECONDS
 
 
-def summary(settings: Settings, seconds: float) -> str:
+def summary(settings: Settings, services: Sequence[Service], seconds: float) -> str:
     """Returns the table a newcomer sees: what runs where, and what to open."""
-    rows = [(service.name, where(settings, service), service.about) for service in SERVICES]
-    absent = ", ".join(missing_optional())
+    rows = [(service.name, where(settings, service), service.about) for service in services]
+    here = {service.name for service in services}
+    absent = ", ".join(service.name for service in OPTIONAL if service.name not in here)
     lines = [f"\nAll {len(rows)} services run after {seconds:.0f} s.\n", lined_up(rows), ""]
     if absent:
         lines.append(f"  Not on PATH, so not here: {absent}. The preview draws the dashboards.")

@@ -2,82 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIGINT
 from typing import TYPE_CHECKING
 
-import httpx
-
+from claw_native.optional import OPTIONAL, on_path
 from claw_native.servers import DATABASE, HOST, MONITOR, PASSWORD, Postgres, Redis
+from claw_native.service import Service, answers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable
 
     from claw_native.settings import Settings
 
 # Some 200 MB for two weeks of the demo; compose has its own.
 RETENTION = "15d"
 DURABLE = ("shared_buffers=64MB", "max_connections=60")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """One process of the stack.
-
-    Attributes:
-        name: Service name; also its log and its scrape job.
-        about: What a newcomer is told it is.
-        command: Its command line.
-        ready: Tells whether it can be used; running is enough where it is left out.
-        after: Services that must be ready before it starts.
-        environment: Variables it reads.
-        prepare: Runs before it starts, such as making a database cluster.
-        provide: Runs once it is ready, such as making roles.
-        directory: Where it runs.
-        stop_signal: What ends it in good order.
-        page: Path of the page to open, when there is something to see.
-        metrics: It is scraped at /metrics.
-        binary: It runs only where this program is on PATH.
-    """
-
-    name: str
-    about: str
-    command: Callable[[Settings], list[str]]
-    ready: Callable[[Settings], bool] | None = None
-    after: tuple[str, ...] = ()
-    environment: Callable[[Settings], Mapping[str, str]] = lambda _: {}
-    prepare: Callable[[Settings], None] = lambda _: None
-    provide: Callable[[Settings], None] = lambda _: None
-    directory: Callable[[Settings], Path] = lambda settings: settings.run_dir
-    stop_signal: Signals = SIGTERM
-    page: str | None = None
-    metrics: bool = False
-    binary: str | None = None
-
-
-def answers(service: str, path: str) -> Callable[[Settings], bool]:
-    """Returns a check: does this service answer this path with success?"""
-
-    def check(settings: Settings) -> bool:
-        try:
-            # A proxy of the environment is for other machines.
-            with httpx.Client(trust_env=False, timeout=2) as client:
-                return client.get(settings.url(service, path)).is_success
-        except httpx.HTTPError:
-            return False
-
-    return check
-
-
-def where(settings: Settings, service: Service) -> str:
-    """Returns what to open, or where it listens; empty for what does not listen."""
-    if service.page:
-        return settings.url(service.name, service.page)
-    port = settings.ports.get(service.name)
-    return f"{HOST}:{port}" if port else ""
 
 
 def postgres(settings: Settings) -> Postgres:
@@ -293,10 +234,14 @@ SERVICES: tuple[Service, ...] = (
     ),
 )
 
-# Where these are on PATH they run too; Debian has none of them.
-OPTIONAL = ("grafana", "loki", "promtail")
+
+def available_services() -> tuple[Service, ...]:
+    """Returns every service that can run here: the optional ones only where their program is on PATH."""
+    there = on_path()
+    return (*SERVICES, *(service for service in OPTIONAL if service.name in there))
 
 
-def missing_optional() -> list[str]:
-    """Returns the optional services whose program is not on PATH."""
-    return [name for name in OPTIONAL if shutil.which(name) is None]
+def services_named(names: Iterable[str]) -> list[Service]:
+    """Returns the services with these names, in the order of the table."""
+    wanted = set(names)
+    return [service for service in (*SERVICES, *OPTIONAL) if service.name in wanted]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from claw_native.demo import Running
 from claw_native.errors import NativeError
-from claw_native.stack import SERVICES, where
+from claw_native.service import where
+from claw_native.stack import services_named
 from claw_native.supervision import Supervisor
 from claw_native.tables import lined_up
 
@@ -17,14 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from claw_native.service import Service
     from claw_native.settings import Settings
 
 POLL_SECONDS = 0.3
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-def of_running(settings: Settings) -> Settings:
-    """Returns the settings with the ports of the demo that runs, whatever this terminal's environment says.
+def of_running(settings: Settings) -> tuple[Settings, list[Service]]:
+    """Returns the settings and the services of the demo that runs, whatever this terminal's environment says.
 
     Raises:
         NativeError: No demo runs here.
@@ -32,7 +35,7 @@ def of_running(settings: Settings) -> Settings:
     running = Running.read(settings)
     if running is None:
         raise NativeError(f"no demo runs in {settings.run_dir}; 'make demo' starts one")
-    return replace(settings, ports=dict(running.ports))
+    return replace(settings, ports=dict(running.ports)), services_named(running.services)
 
 
 def status(settings: Settings, *, say: Callable[[str], None] = print) -> int:
@@ -41,10 +44,10 @@ def status(settings: Settings, *, say: Callable[[str], None] = print) -> int:
     Raises:
         NativeError: No demo runs here.
     """
-    settings = of_running(settings)
+    settings, services = of_running(settings)
     states = Supervisor(settings).states()
     rows = [("SERVICE", "STATE", "PID", "SINCE", "WHERE")]
-    for service in SERVICES:
+    for service in services:
         state = states.get(service.name)
         rows.append(
             (
@@ -57,7 +60,7 @@ def status(settings: Settings, *, say: Callable[[str], None] = print) -> int:
         )
     say(lined_up(rows, indent=""))
     running = sum(state.state == "RUNNING" for state in states.values())
-    return 0 if running == len(SERVICES) else 1
+    return 0 if running == len(services) else 1
 
 
 def _ago(seconds: float) -> str:
@@ -85,15 +88,16 @@ def logs(
     if unknown or not found:
         known = ", ".join(found) or "none yet, 'make demo' writes them"
         raise NativeError(f"no log of {', '.join(unknown) or 'anything'}; logs: {known}")
-    tails = [Tail(found[name], lines) for name in services or found]
-    width = max(len(tail.path.stem) for tail in tails)
-    while True:
-        for tail in tails:
-            for line in tail.read():
-                say(line if len(services) == 1 else f"{tail.path.stem:<{width}} | {line}")
-        if not follow:
-            return 0
-        time.sleep(POLL_SECONDS)
+    with ExitStack() as closing:
+        tails = [closing.enter_context(Tail(found[name], lines)) for name in services or found]
+        width = max(len(tail.path.stem) for tail in tails)
+        while True:
+            for tail in tails:
+                for line in tail.read():
+                    say(line if len(services) == 1 else f"{tail.path.stem:<{width}} | {line}")
+            if not follow:
+                return 0
+            time.sleep(POLL_SECONDS)
 
 
 class Tail:
@@ -109,6 +113,15 @@ class Tail:
         self._lines = lines
         self._file: TextIO | None = None
         self._rest = ""
+
+    def __enter__(self) -> Self:
+        """Does nothing; the file is opened when it is read."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the file."""
+        if self._file:
+            self._file.close()
 
     def read(self) -> Iterator[str]:
         """Yields the complete lines that came since the last call."""

@@ -23,8 +23,8 @@ from claw_native.servers import dying_with_parent, log_tail
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from claw_native.service import Service
     from claw_native.settings import Settings
-    from claw_native.stack import Service
 
 # What the kernel allows for the path of a socket, less what supervisord appends while making it.
 MAX_SOCKET_PATH = 95

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from claw_native.service import Service
     from claw_native.settings import Settings
-    from claw_native.stack import Service
 
 # Applications name their job themselves; the others have a scrape job of their own name.
 APPLICATIONS = frozenset({"claw-ai-backend"})
@@ -42,6 +42,8 @@ def _write_prometheus(settings: Settings, services: Iterable[Service]) -> None:
         if not service.metrics:
             continue
         labels = {"host": platform.node()}
+        if service.metrics_path:
+            labels["__metrics_path__"] = service.metrics_path
         path = folder / "targets" / f"{service.name}.yml"
         if service.name in APPLICATIONS:
             labels["job"] = service.name
