@@ -7,19 +7,7 @@ alert.group('ai-rules', [
     'sum by (job, model, provider, status) (rate(claw_ai_ai_response_duration_seconds_count[5m]))'
   ),
   alert.record(
-    'job_model_provider_le:claw_ai_ai_response_duration_seconds_bucket:rate5m',
-    'sum by (job, model, provider, le) (rate(claw_ai_ai_response_duration_seconds_bucket[5m]))'
-  ),
-  alert.record(
     'job_model_provider_le:claw_ai_ai_time_to_first_token_seconds_bucket:rate5m',
     'sum by (job, model, provider, le) (rate(claw_ai_ai_time_to_first_token_seconds_bucket[5m]))'
-  ),
-  alert.record(
-    'job_model_type:claw_ai_ai_tokens:rate5m',
-    'sum by (job, model, type) (rate(claw_ai_ai_tokens_total[5m]))'
-  ),
-  alert.record(
-    'job_model:claw_ai_ai_cost_usd:rate5m',
-    'sum by (job, model) (rate(claw_ai_ai_cost_usd_total[5m]))'
   ),
 ])

@@ -11,10 +11,6 @@ alert.group('http-rules', [
     'sum by (job, endpoint) (job_endpoint_status:claw_ai_http_requests:rate5m)'
   ),
   alert.record(
-    'job_status:claw_ai_http_requests:rate5m',
-    'sum by (job, status) (job_endpoint_status:claw_ai_http_requests:rate5m)'
-  ),
-  alert.record(
     'job_endpoint_le:claw_ai_http_request_duration_seconds_bucket:rate5m',
     'sum by (job, endpoint, le) (rate(claw_ai_http_request_duration_seconds_bucket[5m]))'
   ),
