@@ -1,8 +1,9 @@
 """Capture which metrics the exporters beside ours have: names, types and label names, from live processes.
 
-``python jsonnet/vendor_metrics.py node-exporter=http://127.0.0.1:9100/metrics prometheus=...`` rewrites
-``jsonnet/vendor-metrics.json``. Entries of sources that are not named stay; so do entries with a ``reason``,
-which were written by hand because their program cannot run here.
+``python jsonnet/vendor_metrics.py node-exporter=http://127.0.0.1:9100/metrics prometheus=...`` adds to
+``jsonnet/vendor-metrics.json``; without arguments it asks the running demo. What a source no longer shows
+stays, because many metrics appear only after something happened; ``--forget`` drops it. Entries with a
+``reason`` always stay: they were written by hand because their program cannot run here.
 """
 
 from __future__ import annotations
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+DEMO: Final = (
+    "alertmanager=http://127.0.0.1:9093/metrics",
+    "claw-ai-backend=http://127.0.0.1:8000/metrics",
+    "node-exporter=http://127.0.0.1:9100/metrics",
+    "postgres-exporter=http://127.0.0.1:9187/metrics",
+    "prometheus=http://127.0.0.1:9090/metrics",
+    "redis-exporter=http://127.0.0.1:9121/metrics",
+)
+"""Where the demo's processes answer, on its usual ports."""
 TARGET: Final = Path(__file__).resolve().with_name("vendor-metrics.json")
 TIMEOUT_SECONDS: Final = 10
 OURS: Final = "claw_ai_"
@@ -35,11 +45,12 @@ Entry = dict[str, Any]
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; exit code 2 where a source cannot be read."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("sources", nargs="+", metavar="NAME=URL", help="job name and address of its /metrics")
+    parser.add_argument("sources", nargs="*", metavar="NAME=URL", help="job name and address of its /metrics")
+    parser.add_argument("--forget", action="store_true", help="drop what a source no longer shows")
     parser.add_argument("--file", type=Path, default=TARGET, help="file to rewrite")
     options = parser.parse_args(arguments)
     captured: dict[str, dict[str, Entry]] = {}
-    for source in options.sources:
+    for source in options.sources or DEMO:
         name, _, url = source.partition("=")
         try:
             captured[name] = describe(fetch(url), name)
@@ -48,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
         sys.stdout.write(f"{name}: {len(captured[name])} metrics\n")
     before = json.loads(options.file.read_text(encoding="utf-8")) if options.file.exists() else {}
-    merged = merge(before, captured)
+    merged = merge(before, captured, forget=options.forget)
     options.file.write_text(render(merged), encoding="utf-8")
     new = len(merged.keys() - before.keys())
     sys.stdout.write(f"{options.file.name}: {len(merged)} metrics, {new} of them new\n")
@@ -87,19 +98,29 @@ def _names(family: Metric) -> Iterable[tuple[str, str]]:
             yield name, kind
 
 
-def merge(before: Mapping[str, Entry], captured: Mapping[str, Mapping[str, Entry]]) -> dict[str, Entry]:
-    """Put captures over what is known; of a name that several programs have, labels are united."""
+def merge(
+    before: Mapping[str, Entry], captured: Mapping[str, Mapping[str, Entry]], *, forget: bool = False
+) -> dict[str, Entry]:
+    """Put captures over what is known; of a name that several programs have, labels are united.
+
+    Args:
+        before: Entries so far (name -> entry).
+        captured: Entries by source.
+        forget: Drop what a captured source no longer shows.
+    """
+    dropped = captured.keys() if forget else ()
     kept = {
-        name: entry for name, entry in before.items() if "reason" in entry or entry["source"] not in captured
+        name: entry for name, entry in before.items() if "reason" in entry or entry["source"] not in dropped
     }
     for entries in captured.values():
         for name, entry in entries.items():
             other = kept.get(name)
             if other is None or "reason" in other:
                 kept[name] = entry
-            elif other["source"] != entry["source"]:
+            else:
                 labels = sorted({*other["labels"], *entry["labels"]})
-                kept[name] = entry | {"labels": labels, "source": SEVERAL}
+                source = entry["source"] if other["source"] == entry["source"] else SEVERAL
+                kept[name] = entry | {"labels": labels, "source": source}
     return kept
 
 

@@ -1,6 +1,6 @@
 // One screen: is it us, the provider, or the infrastructure?
-local config = import '../config.libsonnet';
 local colours = import '../lib/colours.libsonnet';
+local dashboard = import '../lib/dashboard.libsonnet';
 local grafana = import '../lib/grafana.libsonnet';
 local signal = import '../lib/signal.libsonnet';
 local variables = import '../lib/variables.libsonnet';
@@ -11,6 +11,7 @@ local stores = import '../signals/stores.libsonnet';
 
 local app = signal.view(variables.of_app);
 local all = signal.view({});
+local which_endpoint = dashboard.open('claw-ai-performance', 'Which endpoint?');
 
 {
   title: 'Claw AI: system overview · 系统概览',
@@ -21,7 +22,7 @@ local all = signal.view({});
     grafana.row('How bad is it now?', [
       all.stat([stack.critical, stack.warning], { title: 'Firing alerts', overrides: [colours.limits('warning', stack.warning.panel.thresholds)] }),
       app.stat(stack.budget_left),
-      app.stat(http.hurt),
+      app.stat(http.hurt, { links: [which_endpoint] }),
       app.stat(http.against_last_week),
       app.stat(ai.first_token_p95),
       app.stat(ai.dollars_an_hour),
@@ -58,6 +59,7 @@ local all = signal.view({});
         title: 'Response times · 响应时间分布',
         w: 6,
         h: 7,
+        links: [which_endpoint],
       }),
       app.bargauge(http.status_codes, {
         title: 'HTTP status codes · HTTP 状态码分布',
@@ -73,17 +75,31 @@ local all = signal.view({});
       app.timeseries(ai.in_flight, { w: 4, h: 7 }),
       app.timeseries([ai.conversations, ai.messages], { title: 'Conversations and messages a minute', w: 4, h: 7 }),
     ]),
-    grafana.row('What changed?', [
-      all.table([stack.versions], { title: 'Versions running', description: 'Which versions of applications and of the library run, and on how many instances.', by: stack.versions.by, w: 9, h: 7 }),
+    grafana.row('What fires, what changed?', [
+      all.table([stack.firing_for], {
+        title: 'Alerts',
+        description: stack.firing_for.description,
+        by: stack.firing_for.by,
+        drill: { alertname: dashboard.open_alert },
+        w: 9,
+        h: 7,
+      }),
+      all.table([stack.versions], {
+        title: 'Versions running',
+        description: 'Which versions of applications and of the library run, and on how many instances.',
+        by: stack.versions.by,
+        w: 6,
+        h: 7,
+      }),
       all.table([stack.uptime, stack.restarts], {
         title: 'Restarts',
         description: 'Processes by how long they run, and how often they started anew within the shown time range.',
         by: stack.uptime.by,
         sort_by: ['Restarts'],
-        w: 9,
+        w: 6,
         h: 7,
       }),
-      all.stat([stack.prometheus_config_age, stack.alertmanager_config_age], { title: 'Configuration loaded', w: 6, h: 7, with: { options+: { graphMode: 'none' } } }),
+      all.stat([stack.prometheus_config_age, stack.alertmanager_config_age], { title: 'Configuration loaded', w: 3, h: 7, with: { options+: { graphMode: 'none' } } }),
     ]),
   ],
 }

@@ -60,7 +60,8 @@ local all = signal.view({});
       }),
       hosts.timeseries([host.read_latency, host.write_latency], { title: 'Disk latency', w: 8 }),
       hosts.timeseries(host.disk_busy, { w: 8, max: 1 }),
-      hosts.stat(host.read_only, { w: 8, h: 8, with: { options+: { graphMode: 'none' } } }),
+      hosts.stat(host.read_only, { w: 4, h: 8, with: { options+: { graphMode: 'none' } } }),
+      hosts.stat(host.inodes, { w: 4, h: 8 }),
     ]),
     grafana.row('Network: is it busy, does it lose anything?', [
       hosts.timeseries([host.received, host.sent], { title: 'Network traffic · 网络流量', w: 8, min: null }),

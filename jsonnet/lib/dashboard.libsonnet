@@ -51,6 +51,20 @@ local links = [{
     targetBlank: false,
   },
 
+  // Link from a panel to another dashboard, with all variables and the time range kept.
+  open(uid, title):: {
+    title: title,
+    url: '/d/%s?${__all_variables}&${__url_time_range}' % uid,
+    targetBlank: false,
+  },
+
+  // Link from an alert's cell to the dashboard that the alert names.
+  open_alert:: {
+    title: 'Open the dashboard of this alert',
+    url: '/d/${__data.fields["dashboard"]}?${__url_time_range}',
+    targetBlank: false,
+  },
+
   // Turns { uid: dashboard } into { 'uid.json': Grafana's JSON }.
   render(dashboards):: {
     [uid + '.json']: {

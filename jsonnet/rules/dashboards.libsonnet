@@ -4,7 +4,8 @@ local alert = import '../lib/alert.libsonnet';
 
 local quantile(q, metric) = alert.record(
   'job_endpoint:%s:p%d_5m' % [metric, q * 100],
-  'histogram_quantile(%g, job_endpoint_le:%s_bucket:rate5m)' % [q, metric]
+  // Where nothing was asked a quantile is NaN, which is no number to show.
+  'histogram_quantile(%g, job_endpoint_le:%s_bucket:rate5m) >= 0' % [q, metric]
 );
 
 alert.group('dashboards-rules', [

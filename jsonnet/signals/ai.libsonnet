@@ -15,10 +15,13 @@ local limits = config.thresholds;
     by: ['model'],
     thresholds: limits.ai_p95_seconds,
   }),
-  answers: signal.rate(answers + '_count', {
+  answers: signal.new({
     title: 'AI answers by model and status',
     description: 'Answers a second that ended, stacked; cancelled: the reader left.',
+    unit: 'cps',
     by: ['model', 'status'],
+    // What does not happen only fills the legend.
+    query(s):: 'sum by (model, status) (%s) > 0' % s.rate(answers + '_count'),
   }),
   errors: signal.rate('claw_ai_ai_errors_total', {
     title: 'AI errors by kind',

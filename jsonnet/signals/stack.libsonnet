@@ -13,6 +13,17 @@ local firing(severity, limits) = signal.new({
 {
   critical: firing('critical', { warning: 1, critical: 1 }),
   warning: firing('warning', { warning: 1, critical: 10 }),
+  firing_for: signal.new({
+    title: 'Firing for',
+    description: 'Alerts that fire now and since when. The two watchdogs always fire: they prove that alerting works.',
+    unit: 's',
+    by: ['severity', 'alertname', 'job', 'dashboard'],
+    query(s):: |||
+      (time() - max by (severity, alertname, job, dashboard) (ALERTS_FOR_STATE))
+      and on (severity, alertname, job, dashboard)
+      ALERTS{alertstate="firing"}
+    |||,
+  }),
   budget_left: signal.new({
     title: 'Error budget left, %s' % config.slo.window,
     description: 'Share of the error budget that is left. Below 0 the objective is missed: stop shipping, start repairing.',

@@ -138,6 +138,8 @@ def test_rates_are_taken_over_the_rate_interval(dashboard: Json) -> None:
 def test_a_link_inside_a_table_leads_to_a_dashboard_and_a_variable_that_exist(dashboard: Json) -> None:
     for url in re.findall(r'"url": "/d/([^"]+)"', json.dumps(dashboard)):
         uid, _, arguments = url.partition("?")
+        if "__data.fields" in uid:  # which one, an alert's label says
+            continue
         names = [one["name"] for one in ALL[uid]["templating"]["list"]]
         assert [name for name in re.findall(r"var-(\w+)=", arguments) if name not in names] == []
         assert [name for name in re.findall(r"\$\{(\w+):queryparam\}", arguments) if name not in names] == []

@@ -90,14 +90,26 @@ def test_a_second_source_of_the_same_name_unites_the_labels() -> None:
     }
 
 
-def test_a_capture_replaces_its_own_source_and_keeps_the_others_and_what_is_written_by_hand() -> None:
+def test_what_a_source_does_not_show_at_the_moment_stays() -> None:
+    before = {"rare_total": {"type": "counter", "labels": ["reason"], "source": "one"}}
+    captured = {"one": {"new": {"type": "gauge", "labels": [], "source": "one"}}}
+    assert sorted(vendor_metrics.merge(before, captured)) == ["new", "rare_total"]
+
+
+def test_labels_seen_before_stay() -> None:
+    before = {"a_total": {"type": "counter", "labels": ["reason"], "source": "one"}}
+    captured = {"one": {"a_total": {"type": "counter", "labels": [], "source": "one"}}}
+    assert vendor_metrics.merge(before, captured) == before
+
+
+def test_a_source_is_forgotten_on_demand_but_not_the_others_nor_what_is_written_by_hand() -> None:
     before = {
         "gone": {"type": "gauge", "labels": [], "source": "one"},
         "kept": {"type": "gauge", "labels": [], "source": "two"},
         "by_hand": {"type": "gauge", "labels": [], "source": "one", "reason": "cannot run here"},
     }
     captured = {"one": {"new": {"type": "gauge", "labels": [], "source": "one"}}}
-    assert sorted(vendor_metrics.merge(before, captured)) == ["by_hand", "kept", "new"]
+    assert sorted(vendor_metrics.merge(before, captured, forget=True)) == ["by_hand", "kept", "new"]
 
 
 def test_what_was_written_by_hand_gives_way_to_a_capture() -> None:
