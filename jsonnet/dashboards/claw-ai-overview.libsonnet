@@ -73,7 +73,7 @@ local which_endpoint = dashboard.open('claw-ai-performance', 'Which endpoint?');
       app.timeseries(ai.errors, { w: 5, h: 7, stack: true }),
       app.timeseries(ai.tokens, { w: 5, h: 7, stack: true }),
       app.timeseries(ai.in_flight, { w: 4, h: 7 }),
-      app.timeseries([ai.conversations, ai.messages], { title: 'Conversations and messages a minute', w: 4, h: 7 }),
+      app.timeseries([ai.conversations, ai.messages], { title: 'New messages a minute', w: 4, h: 7 }),
     ]),
     grafana.row('What fires, what changed?', [
       all.table([stack.firing_for], {
@@ -81,14 +81,16 @@ local which_endpoint = dashboard.open('claw-ai-performance', 'Which endpoint?');
         description: stack.firing_for.description,
         by: stack.firing_for.by,
         drill: { alertname: dashboard.open_alert },
-        w: 9,
+        headers: { alertname: 'alert' },
+        w: 7,
         h: 7,
       }),
       all.table([stack.versions], {
         title: 'Versions running',
         description: 'Which versions of applications and of the library run, and on how many instances.',
         by: stack.versions.by,
-        w: 6,
+        headers: { library_version: 'library' },
+        w: 7,
         h: 7,
       }),
       all.table([stack.uptime, stack.restarts], {
@@ -96,7 +98,7 @@ local which_endpoint = dashboard.open('claw-ai-performance', 'Which endpoint?');
         description: 'Processes by how long they run, and how often they started anew within the shown time range.',
         by: stack.uptime.by,
         sort_by: ['Restarts'],
-        w: 6,
+        w: 7,
         h: 7,
       }),
       all.stat([stack.prometheus_config_age, stack.alertmanager_config_age], { title: 'Configuration loaded', w: 3, h: 7, with: { options+: { graphMode: 'none' } } }),
