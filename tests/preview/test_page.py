@@ -321,7 +321,13 @@ def test_the_page_recovers_by_itself_when_its_server_does(
         open_page(page, f"{url}/d/test")
         page.route("**/api/query*", lambda route: route.abort())
         expect(panel(page, "One")).to_have_attribute("data-state", "error")
+        for _refresh in range(2):
+            page.wait_for_selector("body[data-settled=false]")
+            page.wait_for_selector(SETTLED)
+        page.set_viewport_size({"width": 1000, "height": 800})
         expect(panel(page, "One").locator(".plot")).to_be_visible()
+        expect(panel(page, "One")).to_have_attribute("data-state", "error")
+        expect(panel(page, "One").locator(".panel-note")).to_be_visible()
         page.unroute("**/api/query*")
         expect(panel(page, "One")).to_have_attribute("data-state", "drawn")
         expect(panel(page, "One").locator(".panel-note")).to_be_hidden()

@@ -6,7 +6,10 @@ import pytest
 
 from claw_native.testing import Stack
 from claw_preview import screenshots
-from claw_preview.screenshots import Panel, ScreenshotError, Shot, find_chromium, main, report, take
+from claw_preview.screenshots import SETTLED, Panel, ScreenshotError, Shot, find_chromium, main, report, take
+
+# A fresh stack needs its first rates: some scrapes of 15 s.
+FIRST_RATE_MS = 180_000
 
 
 def program(path: Path) -> Path:
@@ -97,8 +100,14 @@ def test_no_preview_is_an_error_that_says_so(
 def test_every_generated_dashboard_is_drawn_in_the_whole_stack(
     stack: Stack, tools: Path, tmp_path: Path
 ) -> None:
-    url = stack.url("preview", "")
+    url = stack.url("preview")
     with screenshots.browser(str(tools / "chromium")) as context:
+        page = context.new_page()
+        page.goto(f"{url}/d/claw-ai-overview?refresh=5s")
+        page.wait_for_selector(
+            f"{SETTLED} .panel[data-type=timeseries][data-state=drawn]", timeout=FIRST_RATE_MS
+        )
+        page.close()
         shots = take(context, url, tmp_path)
     assert {shot.uid for shot in shots} == {path.stem for path in Path("grafana/dashboards").glob("*.json")}
     assert [error for shot in shots for error in shot.errors] == []

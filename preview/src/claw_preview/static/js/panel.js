@@ -14,7 +14,7 @@ export function makePanel(json) {
   const body = h('div', { class: 'panel-body' });
   const element = h('section', { class: 'panel', 'data-state': 'loading', 'data-type': json.type, 'data-id': json.id },
     h('header', {}, title, json.description && tip(h('span', { class: 'panel-info', tabindex: '0' }, 'i'), json.description), note), body);
-  const panel = { json, element, body, title, note, memory: { hidden: new Set() }, last: null, abort: null };
+  const panel = { json, element, body, title, note, memory: { hidden: new Set() }, last: null, abort: null, failed: null, drawing: Promise.resolve() };
   const observer = new ResizeObserver(() => requestAnimationFrame(() => redraw(panel)));
   observer.observe(body);
   tip(note, '');
@@ -45,8 +45,9 @@ async function load(panel, context) {
   try {
     const width = Math.max(100, panel.body.clientWidth);
     const loaded = await loadPanel(panel.json, { ...context, width, signal: panel.abort.signal });
+    panel.failed = null;
     panel.last = { ...loaded, address: context.address, annotations: context.annotations };
-    await redraw(panel);
+    return await redraw(panel);
   } catch (error) {
     if (error.name === 'AbortError') return null;
     fail(panel, error);
@@ -54,7 +55,6 @@ async function load(panel, context) {
   } finally {
     panel.element.removeAttribute('aria-busy');
   }
-  return null;
 }
 
 function setTitle({ json, title, element }, { variables, range }) {
@@ -63,17 +63,29 @@ function setTitle({ json, title, element }, { variables, range }) {
   element.setAttribute('aria-label', text);
 }
 
-async function redraw(panel) {
+/** Draw what was last asked, one drawing after the other: a resize may come during one. Gives the error, or null. */
+function redraw(panel) {
+  panel.drawing = panel.drawing.then(() => draw(panel)).catch((error) => {
+    fail(panel, error);
+    return error;
+  });
+  return panel.drawing;
+}
+
+async function draw(panel) {
   const { last, body, json, memory } = panel;
-  if (!last || body.clientWidth === 0) return;
+  if (!last || body.clientWidth === 0) return null;
   if (body.querySelector(':scope > .message')) clear(body);
   const view = { ...last, panel: json, memory, redraw: () => redraw(panel) };
   const needsNothing = json.type === 'text' || activeTargets(json).length > 0;
   if (!needsNothing) return message(panel, 'empty', 'No data', 'The panel has no query.');
   const state = await PANELS[json.type](body, view);
   if (state === 'empty') message(panel, 'empty', json.fieldConfig?.defaults?.noValue ?? 'No data');
-  else panel.element.dataset.state = state;
+  if (panel.failed) return panel.failed; // a resize redraws what is kept, and the failure stays said
+  panel.element.dataset.state = state;
+  delete panel.element.dataset.error;
   remark(panel, last.notes);
+  return null;
 }
 
 /** Words in place of a drawing. */
@@ -86,14 +98,13 @@ function message({ body, element }, state, head, detail) {
 
 /** A panel that was drawn stays, with a mark; one that was not says what went wrong. */
 function fail(panel, error) {
-  const drawn = panel.element.dataset.state === 'drawn';
   const detail = error.prometheusDown ? 'Prometheus does not answer; see above.' : error.message;
-  if (drawn) remark(panel, [detail]);
+  const kept = panel.last && panel.body.childElementCount > 0 && !panel.body.querySelector(':scope > .message');
+  if (kept) remark(panel, [detail]);
   else message(panel, 'error', 'Error', detail);
+  panel.failed = error;
   panel.element.dataset.state = 'error';
   panel.element.dataset.error = error.message;
-  if (drawn) return;
-  panel.last = null;
 }
 
 function remark({ note }, notes) {
