@@ -18,13 +18,13 @@ def adopt_orphans() -> None:
 
 
 def children() -> list[int]:
-    """Returns the processes whose parent we are."""
+    """Returns the processes whose parent we are, those that ended but were not waited for included."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             # The name of a program may hold blanks and brackets; what follows it does not.
             fields = path.read_text(errors="replace").rpartition(")")[2].split()
-            if fields[0] != "Z" and int(fields[1]) == os.getpid():
+            if int(fields[1]) == os.getpid():
                 found.append(int(path.parent.name))
     return found
 
