@@ -54,7 +54,7 @@ wheel: $(READY) ## Build the wheel of the metrics library into dist/
 	@ls dist/claw_exporter-*.whl
 
 .PHONY: vendor-metrics
-vendor-metrics: tools ## Capture the metric names of the exporters we scrape into jsonnet/vendor-metrics.json
+vendor-metrics: $(READY) ## Beside a running demo: capture the exporters' metric names into jsonnet/vendor-metrics.json
 	@$(BIN)/python jsonnet/vendor_metrics.py
 
 .PHONY: lock
