@@ -31,6 +31,12 @@ def open_page(page: Page, address: str) -> None:
     page.wait_for_selector(SETTLED)
 
 
+def wait_for_refreshes(page: Page, count: int) -> None:
+    for _refresh in range(count):
+        cycle = page.locator("body").get_attribute("data-cycle") or ""
+        expect(page.locator("body")).not_to_have_attribute("data-cycle", cycle, timeout=30_000)
+
+
 def panel(page: Page, title: str) -> Locator:
     return page.locator(f'.panel[aria-label="{title}"]')
 
@@ -188,9 +194,7 @@ def test_a_refresh_by_itself_redraws_without_taking_the_drawing_away(page: Page,
             .observe(document.querySelector('main'), { subtree: true, childList: true });
         }"""
     )
-    for _refresh in range(2):
-        page.wait_for_selector("body[data-settled=false]")
-        page.wait_for_selector(SETTLED)
+    wait_for_refreshes(page, 2)
     assert page.evaluate("window.kept.isConnected")
     assert page.evaluate("window.removed") == 0
 
@@ -321,9 +325,7 @@ def test_the_page_recovers_by_itself_when_its_server_does(
         open_page(page, f"{url}/d/test")
         page.route("**/api/query*", lambda route: route.abort())
         expect(panel(page, "One")).to_have_attribute("data-state", "error")
-        for _refresh in range(2):
-            page.wait_for_selector("body[data-settled=false]")
-            page.wait_for_selector(SETTLED)
+        wait_for_refreshes(page, 2)
         page.set_viewport_size({"width": 1000, "height": 800})
         expect(panel(page, "One").locator(".plot")).to_be_visible()
         expect(panel(page, "One")).to_have_attribute("data-state", "error")

@@ -75,7 +75,7 @@ function sectionElement(page, section) {
   return h('section', { class: 'section' }, button, grid);
 }
 
-/** Ask everything that is visible, and draw it. When all panels are done, data-settled of the body says so. */
+/** Ask everything that is visible, and draw it. When all panels are done, data-settled and data-cycle of the body say so. */
 async function update(page, { variables = false } = {}) {
   page.cycle += 1;
   const { cycle } = page;
@@ -91,6 +91,7 @@ async function update(page, { variables = false } = {}) {
   page.site.banner(trouble);
   page.status.textContent = trouble ? 'failed' : fullTime(Date.now()).slice(11);
   document.body.dataset.settled = 'true';
+  document.body.dataset.cycle = String(cycle);
   schedule(page);
 }
 
