@@ -15,6 +15,17 @@ flock 9
 fresh() { [ -e "$venv/.ready" ] && ! find requirements/dev.txt "${@/%//pyproject.toml}" -newer "$venv/.ready" | grep -q .; }
 if fresh "$@"; then exit 0; fi
 
+# Package lists of its own: a fresh container has none, and old ones name files that are gone.
+fetch_pip() {
+  mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+  local apt=(apt-get -qq -o "Dir::State::lists=$1/lists" -o "Dir::Cache=$1/cache" -o APT::Sandbox::User=
+    -o Acquire::Languages=none -o Debug::NoLocking=true)
+  # What the system runs after an update (emptying its cache, say) is not for this one.
+  printf '#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n' > "$1/apt.conf"
+  "${apt[@]}" -c "$1/apt.conf" update >/dev/null 2>&1 || true # a source of somebody else may be broken
+  (cd "$1" && "${apt[@]}" download python3-pip-whl >/dev/null && dpkg -x python3-pip-whl_*.deb .)
+}
+
 python=${CLAW_NATIVE_PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
   die "'$python' is not Python 3.11 or newer; install it, or name another one: CLAW_NATIVE_PYTHON=/usr/bin/python3.12"
@@ -25,8 +36,8 @@ if ! "$python" -m venv --clear "$venv" >/dev/null 2>&1; then
   rm -rf "$venv"
   wheels=$(mktemp -d)
   trap 'rm -rf "$wheels"' EXIT
-  (cd "$wheels" && apt-get download -qq python3-pip-whl >/dev/null && dpkg -x python3-pip-whl_*.deb .) ||
-    die "'$python' has no venv module and python3-pip-whl cannot be fetched; run 'apt-get update' or install python3-venv"
+  fetch_pip "$wheels" ||
+    die "'$python' has no ensurepip, and python3-pip-whl cannot be fetched: check the network, or install python3-venv"
   "$python" -m venv --without-pip "$venv"
   pip=$(echo "$wheels"/usr/share/python-wheels/pip-*.whl)
   "$venv/bin/python" "$pip/pip" --quiet install --no-index --find-links "$wheels/usr/share/python-wheels" pip
