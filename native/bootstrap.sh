@@ -31,7 +31,11 @@ python=${CLAW_NATIVE_PYTHON:-python3}
   die "'$python' is not Python 3.11 or newer; install it, or name another one: CLAW_NATIVE_PYTHON=/usr/bin/python3.12"
 
 say "Virtual environment in $venv ($("$python" --version))"
-if ! "$python" -m venv --clear "$venv" >/dev/null 2>&1; then
+# One that works is brought up to date, not made anew: a demo may be running from it.
+works() { [ "$("$venv/bin/python" --version 2>&1)" = "$("$python" --version)" ] && "$venv/bin/pip" --version; }
+if works >/dev/null 2>&1; then
+  :
+elif ! "$python" -m venv --clear "$venv" >/dev/null 2>&1; then
   # Debian's python3 comes without ensurepip: take pip's wheel from its own package, without touching the system.
   rm -rf "$venv"
   wheels=$(mktemp -d)

@@ -14,9 +14,10 @@ import pytest
 from claw_native.apt import codename, own_sources, source_lines
 from claw_native.errors import ToolError
 from claw_native.programs import DEMO_PROGRAMS, PROGRAMS, Wrapper
+from claw_native.servers import HOST, Postgres, Process, accepts, free_port
 from claw_native.settings import Settings
 from claw_native.tools import _only_one, ensure_tools, tool
-from claw_native.wrappers import wrapper_text
+from claw_native.wrappers import ALERTMANAGER_SHARE, wrapper_text
 
 LISTS_SOURCES = 'case "$*" in *indextargets*) exec /usr/bin/apt-get "$@";; esac'
 
@@ -232,22 +233,77 @@ def test_a_program_that_refuses_root_is_not_root(tmp_path: Path) -> None:
     assert subprocess.check_output([path], cwd=tmp_path, text=True) == "1000\n1000\n"
 
 
-def test_files_under_an_absolute_share_are_seen_by_the_program_only(tmp_path: Path) -> None:
-    name = "prometheus/alertmanager/default.tmpl"
-    if Path("/usr/share", name).exists():
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.usefixtures("no_namespaces")
+def test_without_namespaces_it_is_nobody_who_can_still_write_where_root_can(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    real = program(tmp_path / "thing" / "usr" / "bin" / "thing", prints=f"id -u; echo 1 > '{closed}/x'")
+    path = program(tmp_path / "bin" / "thing", prints="")
+    path.write_text(wrapper_text("a thing", real, tools=tmp_path, wrapper=Wrapper.NOT_ROOT))
+    assert subprocess.check_output([path], cwd=tmp_path, text=True) == "65534\n"
+    assert (closed / "x").stat().st_uid == 65534
+
+
+@pytest.fixture
+def no_namespaces(path_with: Path) -> None:
+    """A container whose rules forbid namespaces."""
+    program(path_with / "unshare", prints="echo 'unshare failed' >&2; exit 1")
+
+
+@pytest.fixture
+def shared_file(tmp_path: Path) -> tuple[Path, Path]:
+    """A wrapper, and the program behind it that reads a file under an absolute /usr/share."""
+    if Path(ALERTMANAGER_SHARE).exists():
         pytest.skip("the machine has Alertmanager's template itself")
     tools = tmp_path / "a box"
     real = program(
-        tools / "am" / "usr" / "bin" / "am", prints=f"pwd; cat /usr/share/{name}; ls -d /usr/share/doc"
+        tools / "am" / "usr" / "bin" / "am",
+        prints=f"pwd; cat {ALERTMANAGER_SHARE}/default.tmpl; ls -d /usr/share/doc",
     )
-    template = tools / "am" / "usr" / "share" / name
+    template = tools / "am" / f".{ALERTMANAGER_SHARE}" / "default.tmpl"
     template.parent.mkdir(parents=True)
     template.write_text("a template\n")
     path = program(tools / "bin" / "am", prints="")
     path.write_text(wrapper_text("it", real, tools=tools, wrapper=Wrapper.OWN_SHARE))
-    shown = subprocess.check_output([path], cwd=tmp_path, text=True)
+    return path, real
+
+
+def test_files_under_an_absolute_share_are_seen_by_the_program_only(
+    shared_file: tuple[Path, Path], tmp_path: Path
+) -> None:
+    shown = subprocess.check_output([shared_file[0]], cwd=tmp_path, text=True)
     assert shown == f"{tmp_path}\na template\n/usr/share/doc\n"
-    assert not Path("/usr/share", name).exists()
+    assert not Path(ALERTMANAGER_SHARE).exists()
+
+
+@pytest.mark.usefixtures("no_namespaces")
+def test_without_namespaces_a_copy_of_the_program_finds_its_files(
+    shared_file: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, real = shared_file
+    for _ in range(2):
+        shown = subprocess.check_output([path], cwd=tmp_path, text=True)
+        assert shown == f"{tmp_path}\na template\n/usr/share/doc\n"
+    copy = real.with_name("am.portable")
+    assert copy.stat().st_size == real.stat().st_size
+
+
+@pytest.mark.usefixtures("no_namespaces")
+def test_alertmanager_and_postgres_run_without_namespaces(
+    tools: Path, tmp_path: Path, native_settings: Settings
+) -> None:
+    """As in a container with the usual rules."""
+    assert native_settings.bin_dir == tools
+    port = free_port()
+    (tmp_path / "am.yml").write_text("route: {receiver: a}\nreceivers: [{name: a}]\n")
+    flags = [f"--config.file={tmp_path}/am.yml", f"--storage.path={tmp_path}/am", "--cluster.listen-address="]
+    words = [str(tools / "alertmanager"), *flags, f"--web.listen-address={HOST}:{port}"]
+    with (
+        Process(words, log=tmp_path / "log", ready=lambda: accepts(port)),
+        Postgres(tools, tmp_path / "pg", free_port()) as server,
+    ):
+        assert server.query("SELECT 1") == "1\n"
 
 
 def test_the_stamp_can_be_read_by_a_person(tmp_path: Path, path_with: Path) -> None:

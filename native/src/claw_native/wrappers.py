@@ -32,8 +32,11 @@ export FONTCONFIG_FILE
 PLAIN = 'exec "$program" "$@"\n'
 
 # Only this process and its children see the changed /usr/share: a mount namespace of their own.
+# A container may allow none. Then a copy of the program looks for its files where descriptor 9 is open:
+# slashes make that path as long as the one it replaces, so nothing in the program moves.
 OWN_SHARE = """\
-if [ -e {witness} ]; then
+share={share}
+if [ -d "$share" ]; then
   exec "$program" "$@"
 fi
 if unshare -m true 2>/dev/null; then
@@ -41,8 +44,11 @@ if unshare -m true 2>/dev/null; then
 elif unshare -rm true 2>/dev/null; then
   namespace=-rm
 else
-  echo "$0: neither root's nor a user's mount namespace is allowed here; install prometheus-alertmanager" >&2
-  exit 1
+  if [ ! -x "$program.portable" ]; then
+    LC_ALL=C sed 's#{share}#{short}#g' "$program" > "$program.$$" || exit 1
+    chmod +x "$program.$$" && mv "$program.$$" "$program.portable" || exit 1
+  fi
+  exec "$program.portable" "$@" 9<"$here"/{usr}"${{share#/usr}}"
 fi
 came_from=$PWD
 cd "$here"/{usr} || exit 1
@@ -53,12 +59,20 @@ exec unshare "$namespace" sh -c '
 """
 
 # Files of root belong to user 1000 inside the namespace: nothing has to change its owner.
+# A container may allow no namespace. Then it is nobody, who may still go where root has to.
 NOT_ROOT = """\
-if [ "$(id -u)" = 0 ]; then
+if [ "$(id -u)" != 0 ]; then
+  exec "$program" "$@"
+fi
+if unshare -U --map-user=1000 --map-group=1000 true 2>/dev/null; then
   exec unshare -U --map-user=1000 --map-group=1000 "$program" "$@"
 fi
-exec "$program" "$@"
+exec setpriv --reuid=65534 --regid=65534 --clear-groups --pdeathsig=INT \
+  --inh-caps=+dac_override,+fowner --ambient-caps=+dac_override,+fowner "$program" "$@"
 """
+
+ALERTMANAGER_SHARE = "/usr/share/prometheus/alertmanager"
+ANY_FOLDER = "/proc/self/fd/9"
 
 
 def _relative(path: Path, tools: Path) -> str:
@@ -100,5 +114,7 @@ def wrapper_text(  # noqa: PLR0913 - each one is a line of the file
             return text + NOT_ROOT
         case Wrapper.OWN_SHARE:
             usr = program.relative_to(tools).parent.parent
-            witness = "/usr/share/prometheus/alertmanager/default.tmpl"
-            return text + OWN_SHARE.format(witness=witness, usr=shlex.quote(f"../{usr}"))
+            short = ANY_FOLDER.ljust(len(ALERTMANAGER_SHARE), "/")
+            return text + OWN_SHARE.format(
+                share=ALERTMANAGER_SHARE, short=short, usr=shlex.quote(f"../{usr}")
+            )
