@@ -24,7 +24,7 @@ function gauge({ name, value, field, shown }, named, { showThresholdMarkers = tr
   const share = shareOf(value, scale);
   const text = shown.prefix + shown.text + shown.suffix;
   return h('div', { class: 'gauge', title: `${name}: ${text}` },
-    s('svg', { viewBox: '4 8 192 150', role: 'img', 'aria-label': `${name}: ${text}` },
+    s('svg', { viewBox: '4 5 192 153', role: 'img', 'aria-label': `${name}: ${text}` },
       s('path', { d: arc(78, 0, 1), class: 'gauge-track' }),
       share > 0 && s('path', { d: arc(78, 0, share), class: 'gauge-value', stroke: shown.color }),
       showThresholdMarkers && markers(field, scale),
