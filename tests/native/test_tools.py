@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -238,10 +239,16 @@ def test_a_program_that_refuses_root_is_not_root(tmp_path: Path) -> None:
 def test_without_namespaces_it_is_nobody_who_can_still_write_where_root_can(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    real = program(tmp_path / "thing" / "usr" / "bin" / "thing", prints=f"id -u; echo 1 > '{closed}/x'")
+    # Postgres looks at its own files with access(), which is stricter than opening them.
+    access = f'import os; print(os.access("{closed}/y", os.R_OK))'
+    (closed / "y").touch(mode=0o600)
+    real = program(
+        tmp_path / "thing" / "usr" / "bin" / "thing",
+        prints=f"id -u; echo 1 > '{closed}/x'; {sys.executable} -c '{access}'",
+    )
     path = program(tmp_path / "bin" / "thing", prints="")
     path.write_text(wrapper_text("a thing", real, tools=tmp_path, wrapper=Wrapper.NOT_ROOT))
-    assert subprocess.check_output([path], cwd=tmp_path, text=True) == "65534\n"
+    assert subprocess.check_output([path], cwd=tmp_path, text=True) == "65534\nTrue\n"
     assert (closed / "x").stat().st_uid == 65534
 
 

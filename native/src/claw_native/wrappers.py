@@ -59,7 +59,8 @@ exec unshare "$namespace" sh -c '
 """
 
 # Files of root belong to user 1000 inside the namespace: nothing has to change its owner.
-# A container may allow no namespace. Then it is nobody, who may still go where root has to.
+# A container may allow none. Then it is nobody, who may still go where root may; Postgres asks access()
+# about its own files, which heeds those rights with no_setuid_fixup only.
 NOT_ROOT = """\
 if [ "$(id -u)" != 0 ]; then
   exec "$program" "$@"
@@ -67,8 +68,9 @@ fi
 if unshare -U --map-user=1000 --map-group=1000 true 2>/dev/null; then
   exec unshare -U --map-user=1000 --map-group=1000 "$program" "$@"
 fi
-exec setpriv --reuid=65534 --regid=65534 --clear-groups --pdeathsig=INT \
-  --inh-caps=+dac_override,+fowner --ambient-caps=+dac_override,+fowner "$program" "$@"
+exec setpriv --reuid=65534 --regid=65534 --clear-groups --pdeathsig=INT \\
+  --securebits=+no_setuid_fixup --inh-caps=+dac_override,+fowner --ambient-caps=+dac_override,+fowner \\
+  "$program" "$@"
 """
 
 ALERTMANAGER_SHARE = "/usr/share/prometheus/alertmanager"
