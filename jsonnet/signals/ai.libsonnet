@@ -46,6 +46,7 @@ local limits = config.thresholds;
   }),
   tokens: signal.rate('claw_ai_ai_tokens_total', {
     title: 'Tokens a second by type',
+    unit: 'suffix:tok/s',
     by: ['type'],
   }),
   in_flight: signal.gauge('claw_ai_ai_in_flight', {

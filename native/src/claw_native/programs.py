@@ -162,7 +162,7 @@ PROGRAMS: tuple[Program, ...] = (
             ),
         ),
         versions=((100,), (10_000,)),
-        extra=("fontconfig-config", "fonts-dejavu-core"),
+        extra=("fontconfig-config", "fonts-dejavu-core", "fonts-droid-fallback"),  # the last: Chinese
     ),
 )
 
