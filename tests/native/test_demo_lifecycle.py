@@ -16,7 +16,7 @@ import pytest
 
 from claw_native.demo import Running
 from claw_native.servers import HOST, accepts
-from claw_native.settings import read_settings
+from claw_native.settings import REPOSITORY, read_settings
 from claw_native.stack import postgres
 from claw_native.testing import Stack, stack_environment, start_stack
 
@@ -142,3 +142,30 @@ def test_nobody_has_to_listen_to_what_it_prints(environment: dict[str, str]) -> 
     wait_for(lambda: stack.run("status").returncode == 0, "it never came up", seconds=90)
     assert stack.stop() == 0
     assert left_over(stack) == []
+
+
+def test_ctrl_c_in_a_terminal_stops_make_demo(environment: dict[str, str], tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    output.touch()
+    keyboard, terminal = os.openpty()
+    # The first terminal a new session opens is the one whose Ctrl-C it hears.
+    command = 'exec make --no-print-directory -C "$0" demo <"$1" >"$2" 2>&1'
+    process = subprocess.Popen(
+        ["sh", "-c", command, str(REPOSITORY), os.ttyname(terminal), str(output)],
+        env=os.environ | environment,
+        start_new_session=True,
+    )
+    stack = Stack(
+        settings=read_settings(environment), environment=environment, process=process, output=output
+    )
+    try:
+        wait_for(lambda: "services run after" in stack.printed(), "it never came up", seconds=90)
+        os.write(keyboard, b"\x03")
+        process.wait(60)
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+        stack.stop()
+    assert "Nothing was left running." in stack.printed()
+    assert "Traceback" not in stack.printed()
+    wait_until_gone(stack)
