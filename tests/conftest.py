@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from claw_native.servers import Postgres, Redis
+from claw_native.servers import DATABASE, Postgres, Redis
 from claw_native.servers import free_port as find_free_port
 from claw_native.settings import Settings, read_settings
 from claw_native.testing import Stack, stack_environment, start_stack
@@ -60,8 +60,10 @@ def _postgres(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def postgres(_postgres: Postgres) -> Postgres:
-    """A throw-away cluster: `.dsn`, `.monitor_dsn`, `.stop()`, `.start()`; it runs again in the next test."""
+    """A throw-away cluster: `.dsn`, `.monitor_dsn`, `.stop()`, `.start()`; runs, and is empty, in each."""
     _postgres.start()
+    _postgres.query(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    _postgres.provide()
     return _postgres
 
 

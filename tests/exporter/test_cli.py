@@ -228,7 +228,6 @@ async def test_the_shipped_file_serves_real_servers(postgres: Postgres, redis_se
                 pass
             text = exporter.get("/metrics")
     finally:
-        await owner.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         await owner.close()
     for line in (
         'claw_ai_business_conversations{model="glm-4"} 2.0',

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from claw_native.check import check
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """Prints a line at once, also into a pipe."""
-    # Whoever read our output may have gone; the work goes on.
-    with suppress(OSError, ValueError):
+    try:
         print(text, flush=True)  # noqa: T201 - this is the program's own output
+    except (OSError, ValueError):
+        # Whoever read our output has gone. The work goes on, and what is buffered must not fail at the end.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the end of the process
 
 
 def _demo(settings: Settings, _: argparse.Namespace) -> int:

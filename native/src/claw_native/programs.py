@@ -162,7 +162,8 @@ PROGRAMS: tuple[Program, ...] = (
             ),
         ),
         versions=((100,), (10_000,)),
-        extra=("fontconfig-config", "fonts-dejavu-core", "fonts-droid-fallback"),  # the last: Chinese
+        # The fallback font has Chinese; Playwright's own Node needs libatomic.
+        extra=("fontconfig-config", "fonts-dejavu-core", "fonts-droid-fallback", "libatomic1"),
     ),
 )
 

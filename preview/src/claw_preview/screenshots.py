@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,20 @@ def find_chromium(given: str | None = None) -> str:
 
 
 @contextmanager
+def _libraries_beside(chromium: str) -> Iterator[None]:
+    """Lets what is started now find the libraries fetched with a browser: Playwright's Node needs one."""
+    before = os.environ.get("LD_LIBRARY_PATH")
+    folders = [str(folder) for folder in Path(chromium).parent.parent.glob("chromium/usr/lib/*-linux-gnu")]
+    os.environ["LD_LIBRARY_PATH"] = ":".join([*folders, *([before] if before else [])])
+    try:
+        yield
+    finally:
+        del os.environ["LD_LIBRARY_PATH"]
+        if before is not None:
+            os.environ["LD_LIBRARY_PATH"] = before
+
+
+@contextmanager
 def browser(
     chromium: str, *, width: int = 1600, height: int = 1000, scale: float = 1
 ) -> Iterator["BrowserContext"]:
@@ -103,7 +117,10 @@ def browser(
         from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only pictures need it
     except ImportError as error:
         raise ScreenshotError("the package playwright is missing; pip install playwright") from error
-    with tempfile.TemporaryDirectory(prefix="claw-preview-") as profile, sync_playwright() as playwright:
+    with ExitStack() as stack:
+        profile = stack.enter_context(tempfile.TemporaryDirectory(prefix="claw-preview-"))
+        with _libraries_beside(chromium):
+            playwright = stack.enter_context(sync_playwright())
         context = playwright.chromium.launch_persistent_context(
             profile,
             executable_path=chromium,
