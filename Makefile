@@ -66,8 +66,8 @@ golden: $(READY) ## Rewrite the golden files of the tests; the diff is the chang
 	@CLAW_TEST_GOLDEN=rewrite $(BIN)/pytest tests -q -k golden
 
 .PHONY: screenshots
-screenshots: $(READY) ## Draw every dashboard of a running demo in headless Chromium into docs/images
-	@$(BIN)/python -m claw_preview.screenshots docs/images
+screenshots: $(READY) 
+	@$(BIN)/python -m claw_preview.screenshots docs/images --query from=now-15m
 
 ##@ Prove
 
