@@ -66,7 +66,7 @@ golden: $(READY) ## Rewrite the golden files of the tests; the diff is the chang
 	@CLAW_TEST_GOLDEN=rewrite $(BIN)/pytest tests -q -k golden
 
 .PHONY: screenshots
-screenshots: $(READY) 
+screenshots: $(READY) ## Draw every dashboard of a demo that has run for 15 minutes into docs/images
 	@$(BIN)/python -m claw_preview.screenshots docs/images --query from=now-15m
 
 ##@ Prove
