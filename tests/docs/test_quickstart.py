@@ -55,9 +55,11 @@ def empty_directory(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.stack
 @pytest.mark.timeout(600)
 def test_the_quickstart_runs_as_it_stands(
-    stack: Stack, empty_directory: Path, free_port: Callable[[], int]
+    stack: Stack, tools: Path, empty_directory: Path, free_port: Callable[[], int]
 ) -> None:
-    environment = os.environ | stack.environment | {"CLAW": str(ROOT), "SHOP_PORT": str(free_port())}
+    path = f"{os.environ['PATH']}:{tools}"  # a bare machine has no curl of its own
+    own = {"PATH": path, "CLAW": str(ROOT), "SHOP_PORT": str(free_port())}
+    environment = os.environ | stack.environment | own
 
     run = subprocess.run(
         ["bash", "-c", script()],

@@ -151,6 +151,13 @@ PROGRAMS: tuple[Program, ...] = (
         directories=("/usr/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins"),
     ),
     Program(
+        name="curl",  # what the pages tell people to type
+        suite=Suite.OWN,
+        packages=("curl",),
+        commands=(Command(name="curl", path="usr/bin/curl"),),
+        versions=((7, 76), (9,)),
+    ),
+    Program(
         name="chromium",
         suite=Suite.OWN,
         packages=("chromium chromium-common", "chromium"),
