@@ -280,16 +280,16 @@ class _Socket:
             recorder.store.fault("websocket")
 
     def _sent(self, message: Message) -> None:
-        match message["type"]:
-            case "websocket.accept":
-                self._endpoint = self._template()
-                if self._endpoint not in self._recorder.exclude:
-                    self._open = self._recorder.traffic.sockets.child(self._endpoint)
-                    self._open[0] += 1
-            case "websocket.close":
-                self._closed(str(int(message.get("code") or 1000)) if self._endpoint else "403")
-            case "websocket.http.response.start":
-                self._closed(str(int(message["status"])))
+        kind = message["type"]
+        if kind == "websocket.accept":
+            self._endpoint = self._template()
+            if self._endpoint not in self._recorder.exclude:
+                self._open = self._recorder.traffic.sockets.child(self._endpoint)
+                self._open[0] += 1
+        elif kind == "websocket.close":
+            self._closed(str(int(message.get("code") or 1000)) if self._endpoint else "403")
+        elif kind == "websocket.http.response.start":
+            self._closed(str(int(message["status"])))
 
     def _closed(self, code: str) -> None:
         self._code = self._code or code  # who closes first decides
