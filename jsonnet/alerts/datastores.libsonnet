@@ -4,25 +4,33 @@ local config = import '../config.libsonnet';
 
 local redisLimit = config.thresholds.redis_memory_ratio;
 
+// A server that hangs instead of refusing takes the scrape of its own exporter with it, and the exporter's metric is
+// gone. Our exporter's probe has a deadline: it speaks where the other is silent.
+local down(metric, probe) = |||
+  %(metric)s == 0
+  or
+  %(probe)s == 0 unless on (host) %(metric)s
+||| % { metric: metric, probe: probe };
+
 alert.group('datastores-alerts', [
   alert.new('PostgresDown', {
-    expr: 'pg_up == 0',
+    expr: down('pg_up', 'claw_ai_postgres_up'),
     severity: 'critical',
     hold: '1m',
     keep: config.keep_firing_for,
     by: ['host', 'instance'],
     summary: 'Postgres on {{ $labels.host }} does not answer.',
-    description: 'The exporter at {{ $labels.instance }} cannot query it: pg_up is {{ $value }}.',
+    description: 'The exporter at {{ $labels.instance }} cannot query it: up is {{ $value }}.',
     dashboard: 'claw-ai-overview',
   }),
   alert.new('RedisDown', {
-    expr: 'redis_up == 0',
+    expr: down('redis_up', 'claw_ai_redis_up'),
     severity: 'critical',
     hold: '1m',
     keep: config.keep_firing_for,
     by: ['host', 'instance'],
     summary: 'Redis on {{ $labels.host }} does not answer.',
-    description: 'The exporter at {{ $labels.instance }} cannot reach it: redis_up is {{ $value }}.',
+    description: 'The exporter at {{ $labels.instance }} cannot reach it: up is {{ $value }}.',
     dashboard: 'claw-ai-overview',
   }),
 ] + alert.levels('RedisMemoryHigh', {

@@ -33,7 +33,7 @@ def test_a_case_that_expects_something_else_fails(tools: Path, root: Path, tmp_p
     text = (root / "tests/prometheus/cases/datastores.yml").read_text(encoding="utf-8")
     wrong = tmp_path / "wrong.yml"
     wrong.write_text(
-        text.replace("../../../prometheus", str(root / "prometheus")).replace("pg_up is 0", "pg_up is 1"),
+        text.replace("../../../prometheus", str(root / "prometheus")).replace("up is 0", "up is 1"),
         encoding="utf-8",
     )
     done = run(tools / "promtool", "test", "rules", wrong)
