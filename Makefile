@@ -4,11 +4,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-PROJECTS := exporter examples/chat preview native
+PROJECTS := exporter examples/chat preview native compose
 SOURCES := $(addsuffix /src,$(PROJECTS)) jsonnet tests
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Needs Python and Docker, no virtual environment.
+ENV_FILE ?= .env.prod
+PRODUCTION := PYTHONPATH=compose/src exec python3 -m claw_compose --env-file $(ENV_FILE)
 
 ##@ Run
 
@@ -24,17 +27,59 @@ demo-check: $(READY) ## Beside a running demo: is every job up, every panel fill
 demo-clean: $(READY) ## Forget the demo's data (the fetched programs stay)
 	@$(BIN)/claw-native clean
 
-.PHONY: status
-status: $(READY) ## What runs in the demo, from another terminal
+.PHONY: demo-status
+demo-status: $(READY) ## What runs in the demo, from another terminal
 	@$(BIN)/claw-native status
 
-.PHONY: logs
-logs: $(READY) ## Follow the demo's logs; one service with SERVICE=name
+.PHONY: demo-logs
+demo-logs: $(READY) ## Follow the demo's logs; one service with SERVICE=name
 	@$(BIN)/claw-native logs $(SERVICE)
 
 .PHONY: tools
 tools: $(READY) ## Fetch Prometheus, Alertmanager, Postgres, Redis and the exporters into .run/tools
 	@$(BIN)/claw-native tools
+
+##@ Production (Docker Compose; settings in .env.prod, another file with ENV_FILE=path)
+
+.PHONY: secrets
+secrets: ## Make the passwords and the trial certificate that are missing; nothing is overwritten
+	@$(PRODUCTION) secrets
+
+.PHONY: preflight
+preflight: ## Name every missing or wrong setting, before anything starts
+	@$(PRODUCTION) preflight
+
+.PHONY: up
+up: ## Start, or bring up to date, and wait until all is healthy; some services with SERVICES="a b"
+	@$(PRODUCTION) up $(SERVICES)
+
+.PHONY: down
+down: ## Stop; data stays
+	@$(PRODUCTION) down
+
+.PHONY: status
+status: ## What runs, how healthy, which targets are down, which alerts fire, how old the last backup is
+	@$(PRODUCTION) status
+
+.PHONY: logs
+logs: ## Follow the logs; some services with SERVICES="a b"
+	@$(PRODUCTION) logs $(SERVICES)
+
+.PHONY: backup
+backup: ## Write a consistent, checksummed backup of everything that is kept
+	@$(PRODUCTION) backup
+
+.PHONY: restore
+restore: ## Put a backup back: BACKUP=folder
+	@$(PRODUCTION) restore $(BACKUP)
+
+.PHONY: notify-test
+notify-test: ## Send a test notification through every receiver, and say which of them took it
+	@$(PRODUCTION) notify-test
+
+.PHONY: upgrade-check
+upgrade-check: ## What an upgrade to this version of the repository would change, and what to do first
+	@$(PRODUCTION) upgrade-check
 
 ##@ Change
 
@@ -83,8 +128,13 @@ check: $(READY) ## Format, lint, types, and no difference between sources and ge
 .PHONY: test
 test: check tools ## Everything that must hold, with the real servers (at most 20 minutes)
 	@rm -f .coverage .coverage.*
-	@$(BIN)/pytest tests --cov
+	@$(BIN)/pytest tests --ignore=tests/docker --cov
 	@$(BIN)/python tests/coverage.py
+	@$(MAKE) --no-print-directory test-compose
+
+.PHONY: test-compose
+test-compose: $(READY) ## Run docker-compose.prod.yml in a real Docker Engine of its own (as root; says so when it cannot)
+	@$(BIN)/pytest tests/docker
 
 .PHONY: test-quick
 test-quick: $(READY) ## The tests that start no server

@@ -18,6 +18,7 @@ EXPORTER: Final = ROOT / "exporter" / "src" / "claw_exporter"
 PROCESS: Final = {"app.py", "cli.py", "collectors", "document.py", "logs.py", "probes.py", "settings.py"}
 OTHERS: Final = {
     "claw_chat": ROOT / "examples" / "chat" / "src" / "claw_chat",
+    "claw_compose": ROOT / "compose" / "src" / "claw_compose",
     "claw_native": ROOT / "native" / "src" / "claw_native",
     "claw_preview": ROOT / "preview" / "src" / "claw_preview",
     "jsonnet": ROOT / "jsonnet",

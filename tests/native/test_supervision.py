@@ -126,7 +126,7 @@ def test_one_that_keeps_dying_is_mentioned_now_and_then() -> None:
     deaths: list[float] = []
     said = [demonstration._restarted(state, deaths, now=float(second)) for second in range(10)]
     assert [text is not None for text in said] == [True] * 4 + [True] + [False] * 4 + [True]
-    assert said[4] == said[9] == "load keeps dying; its log tells why: make logs SERVICE=load"
+    assert said[4] == said[9] == "load keeps dying; its log tells why: make demo-logs SERVICE=load"
     later = demonstration._restarted(state, deaths, now=1000.0)
     assert later == "load died and was started again (process 7)"
 

@@ -150,7 +150,7 @@ def _alone(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
             running = Running.read(settings)
             who = f" (process {running.pid})" if running else ""
             raise BusyError(
-                f"a demo runs already in {settings.run_dir}{who}: 'make status' shows it, Ctrl-C in its "
+                f"a demo runs already in {settings.run_dir}{who}: 'make demo-status' shows it, Ctrl-C in its "
                 "terminal stops it; one beside it needs a CLAW_NATIVE_RUN_DIR and ports of its own, "
                 "see docs/NATIVE.md"
             ) from None
@@ -298,7 +298,7 @@ def summary(settings: Settings, services: Sequence[Service], seconds: float) -> 
         lines.append(f"  Not on PATH, so not here: {absent}. The preview draws the dashboards.")
     lines += [
         f"  Open {settings.url('preview', '/')} for the dashboards; panels fill within a minute.",
-        "  From another terminal: make status, make logs SERVICE=receiver, make demo-check.",
+        "  From another terminal: make demo-status, make demo-logs SERVICE=receiver, make demo-check.",
         "  Ctrl-C stops everything; the data stay until make demo-clean.\n",
     ]
     return "\n".join(lines)
@@ -333,5 +333,5 @@ def _restarted(state: supervision.State, deaths: list[float], now: float) -> str
     if len(deaths) < FLAPPING_DEATHS:
         return f"{state.name} died and was started again (process {state.pid})"
     if len(deaths) % FLAPPING_DEATHS == 0:
-        return f"{state.name} keeps dying; its log tells why: make logs SERVICE={state.name}"
+        return f"{state.name} keeps dying; its log tells why: make demo-logs SERVICE={state.name}"
     return None

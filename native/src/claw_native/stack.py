@@ -135,7 +135,7 @@ SERVICES: tuple[Service, ...] = (
     ),
     Service(
         name="receiver",
-        about="prints each notification: make logs SERVICE=receiver",
+        about="prints each notification: make demo-logs SERVICE=receiver",
         command=lambda settings: _python(
             "claw_native.receiver",
             *("--port", str(settings.ports["receiver"])),

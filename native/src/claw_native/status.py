@@ -1,4 +1,4 @@
-"""`make status` and `make logs`: what runs, and what it says, from another terminal."""
+"""`make demo-status` and `make demo-logs`: what runs, and what it says, from another terminal."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Day-to-day commands of the stack that Docker Compose runs: `make up`, `status`, `backup`, `restore`, ..."""
