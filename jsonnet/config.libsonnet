@@ -102,6 +102,9 @@
     slo_evaluation: '30s',
   },
 
+  // BackupStale: a backup a day, and two hours for one that takes long. Change it to how often your cron line runs.
+  backup_max_age: '26h',
+
   // A symptom stays firing this long after its last match, so that one missed scrape does not end a page.
   keep_firing_for: '5m',
 

@@ -1,5 +1,7 @@
 // The monitoring itself: whatever breaks here makes every other alert silent.
 local alert = import '../lib/alert.libsonnet';
+local config = import '../config.libsonnet';
+local seconds = import '../lib/duration.libsonnet';
 
 // Several faults of one kind in one alert; the label `problem` tells which.
 local anyOf(arms) = std.join('or\n', [
@@ -116,6 +118,30 @@ alert.group('monitoring-alerts', [
     by: ['job', 'instance', 'integration'],
     summary: 'Alertmanager cannot deliver notifications by {{ $labels.integration }}.',
     description: '{{ $value | humanizePercentage }} of the notifications in the last 15m were lost.',
+    dashboard: 'claw-ai-overview',
+  }),
+  // The series is written by `make up` and `make backup`: where neither ever ran (the demo), nobody waits for a backup.
+  alert.new('BackupStale', {
+    expr: |||
+      time() - (claw_ai_backup_last_success_timestamp_seconds > 0) > %d
+    ||| % seconds(config.backup_max_age),
+    severity: 'warning',
+    hold: '5m',
+    by: ['host', 'problem'],
+    labels: { problem: 'too old' },
+    summary: 'The last complete backup of {{ $labels.host }} is old.',
+    description: 'It ended {{ $value | humanizeDuration }} ago. What happened since is in no backup.',
+    dashboard: 'claw-ai-overview',
+  }),
+  alert.new('BackupStale', {
+    expr: 'claw_ai_backup_last_success_timestamp_seconds == 0',
+    severity: 'warning',
+    // Time to set up the stack and its first backup.
+    hold: '1h',
+    by: ['host', 'problem'],
+    labels: { problem: 'never' },
+    summary: 'There has never been a complete backup of {{ $labels.host }}.',
+    description: 'Complete backups: {{ $value }}. What breaks now is lost.',
     dashboard: 'claw-ai-overview',
   }),
   alert.new('Watchdog', {

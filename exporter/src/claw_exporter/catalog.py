@@ -341,6 +341,26 @@ REDIS_KEYS: Final = Gauge(
     home="process",
 )
 
+# -- What `make backup` leaves for the node exporter to show -------------------------------------------------
+BACKUP_LAST_SUCCESS: Final = Gauge(
+    name="claw_ai_backup_last_success_timestamp_seconds",
+    help="Unix time of the end of the last complete backup; 0 where there has been none.",
+    unit="seconds",
+    home="commands",
+)
+BACKUP_DURATION: Final = Gauge(
+    name="claw_ai_backup_last_duration_seconds",
+    help="How long the last complete backup took.",
+    unit="seconds",
+    home="commands",
+)
+BACKUP_SIZE: Final = Gauge(
+    name="claw_ai_backup_size_bytes",
+    help="Size of the last complete backup.",
+    unit="bytes",
+    home="commands",
+)
+
 CATALOG: Final[tuple[Metric, ...]] = tuple(
     entry for entry in tuple(globals().values()) if isinstance(entry, Metric)
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 Unit = Literal["", "seconds", "bytes", "ratio", "usd"]
-Home = Literal["library", "process"]
+Home = Literal["library", "process", "commands"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,8 @@ class Metric:
         help: One sentence, shown on ``/metrics`` and in dashboards.
         unit: Base unit of the value; empty for a count.
         labels: Label names, in the order that recording functions take their values.
-        home: ``library`` where a user's application exposes it, ``process`` where only the exporter does.
+        home: ``library`` where a user's application exposes it, ``process`` where only the exporter does,
+            ``commands`` where a command of the production stack writes it for the node exporter.
         values: For labels with a closed list of values, those values (label name -> values).
     """
 
