@@ -47,6 +47,13 @@ def test_each_scraped_service_has_a_target_file(settings: Settings) -> None:
     assert (folder / "rules").resolve() == REPOSITORY / "prometheus" / "rules"
 
 
+def test_a_service_whose_job_has_another_name_is_found_there(settings: Settings) -> None:
+    write_configuration(settings, OPTIONAL)
+    folder = settings.etc_dir / "prometheus" / "targets"
+    assert read(folder / "log-shipper.yml")[0]["targets"] == ["127.0.0.1:9080"]
+    assert not (folder / "promtail.yml").exists()
+
+
 def test_a_second_start_keeps_the_users_targets_and_drops_what_does_not_run(settings: Settings) -> None:
     write_configuration(settings, (*SERVICES, *OPTIONAL))
     folder = settings.etc_dir / "prometheus" / "targets"

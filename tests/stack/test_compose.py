@@ -60,15 +60,19 @@ NO_SERVICE = {
 # Scrape jobs that are no service, and services that are no scrape job.
 NOT_A_SERVICE = {
     "apps": "its targets name the job themselves",
+    "hosts": "the same, for further machines",
+    "log-shipper": "promtail or alloy, whichever runs",
     "probes": "what the blackbox exporter looks at",
 }
 NOT_SCRAPED = {
+    "alloy": "as log-shipper",
     "claw-ai-backend": "is a target of the job apps",
     "docker-proxy": "shows no metrics; cadvisor and the log shipper fail without it",
     "load": "shows no metrics; only makes traffic",
     "model-server": "shows no metrics; the application measures it",
     "nginx": "through nginx-exporter",
     "postgres": "through postgres-exporter",
+    "promtail": "as log-shipper",
     "redis": "through redis-exporter",
 }
 
@@ -166,6 +170,21 @@ def test_services_and_scrape_jobs_have_the_same_names(services: dict[str, Any]) 
 
     assert jobs - set(services) == set(NOT_A_SERVICE)
     assert set(services) - jobs == set(NOT_SCRAPED)
+
+
+def test_both_log_shippers_answer_to_the_name_and_port_that_prometheus_asks(services: dict[str, Any]) -> None:
+    (entry,) = yaml.safe_load((ROOT / "prometheus" / "targets" / "log-shipper.yml").read_text())
+    promtail = yaml.safe_load((ROOT / "promtail" / "promtail-config.yml").read_text())
+    named = {
+        name
+        for name, service in services.items()
+        for network in (service.get("networks") or {}).values()
+        if "log-shipper" in (network or {}).get("aliases", [])
+    }
+
+    assert named == {"promtail", "alloy"}
+    assert entry["targets"] == [f"log-shipper:{promtail['server']['http_listen_port']}"]
+    assert "--server.http.listen-addr=0.0.0.0:9080" in services["alloy"]["command"]
 
 
 def test_the_host_name_of_a_container_is_its_service(services: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-SHIPPERS = {"promtail": ("9080", "/ready"), "alloy": ("12345", "/-/ready")}
+SHIPPERS = {"promtail": ("9080", "/ready"), "alloy": ("9080", "/-/ready")}
 
 
 @contextmanager

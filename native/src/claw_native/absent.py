@@ -25,14 +25,14 @@ class Absence:
 
 
 ABSENT_JOBS: dict[str, str] = {
-    "alloy": "ships logs of containers",
     "blackbox-exporter": "probes the public door, which is a container",
     "cadvisor": "watches containers",
+    "hosts": "are machines that run docker-compose.host.yml",
     "grafana": "is in no Debian suite; the preview draws the dashboards",
+    "log-shipper": "ships logs of containers",
     "loki": "is in no Debian suite",
     "nginx-exporter": "watches the public door, which is a container",
     "probes": "probe the public door, which is a container",
-    "promtail": "ships logs of containers",
 }
 
 ABSENT_QUERIES: tuple[Absence, ...] = (

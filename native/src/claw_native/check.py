@@ -146,8 +146,8 @@ def jobs(servers: Servers) -> list[Finding]:
         for target in targets
         if target["health"] != "up"
     ]
-    expected = {service.name for service in servers.services if service.metrics}
-    absent = ABSENT_JOBS.keys() - {service.name for service in servers.services}
+    expected = {service.job or service.name for service in servers.services if service.metrics}
+    absent = ABSENT_JOBS.keys() - expected
     faults += [f"{name} has metrics, but no target" for name in sorted(expected - found)]
     empty = set(servers.prometheus("scrape_pools")["scrapePools"]) - pools
     faults += [f"{name} has no target, and no reason in absent.py" for name in sorted(empty - absent)]

@@ -173,6 +173,7 @@ OPTIONAL: tuple[Service, ...] = (
         prepare=write_promtail,
         ready=answers("promtail", "/ready"),
         metrics=True,
+        job="log-shipper",
     ),
     Service(
         name="grafana",

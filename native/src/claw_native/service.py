@@ -34,6 +34,7 @@ class Service:
         stop_signal: What ends it in good order.
         page: Path of the page to open, when there is something to see.
         metrics: It is scraped.
+        job: Its scrape job, when that has another name.
         metrics_path: Where, when that is not /metrics.
     """
 
@@ -49,6 +50,7 @@ class Service:
     stop_signal: Signals = SIGTERM
     page: str | None = None
     metrics: bool = False
+    job: str | None = None
     metrics_path: str | None = None
 
 

@@ -44,7 +44,7 @@ def _write_prometheus(settings: Settings, services: Iterable[Service]) -> None:
         labels = {"host": platform.node()}
         if service.metrics_path:
             labels["__metrics_path__"] = service.metrics_path
-        path = folder / "targets" / f"{service.name}.yml"
+        path = folder / "targets" / f"{service.job or service.name}.yml"
         if service.name in APPLICATIONS:
             labels["job"] = service.name
             path = folder / "targets" / "apps" / path.name
