@@ -27,8 +27,8 @@ class Absence:
 ABSENT_JOBS: dict[str, str] = {
     "blackbox-exporter": "probes the public door, which is a container",
     "cadvisor": "watches containers",
-    "hosts": "are machines that run docker-compose.host.yml",
     "grafana": "is in no Debian suite; the preview draws the dashboards",
+    "hosts": "are further machines with docker-compose.host.yml",
     "log-shipper": "ships logs of containers",
     "loki": "is in no Debian suite",
     "nginx-exporter": "watches the public door, which is a container",
