@@ -28,16 +28,26 @@ class Argument:
     names: tuple[str, ...]
     options: dict[str, Any]
 
+    @property
+    def is_option(self) -> bool:
+        """Whether it is given by name, and may be left out."""
+        return self.names[-1].startswith("-")
+
+    @property
+    def name(self) -> str:
+        """What argparse and the command's function call it."""
+        return self.names[-1].lstrip("-").replace("-", "_")
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """What can be typed.
 
     Attributes:
-        target: Module and function that does it; `function(stack, *arguments, say=...)` returns an exit code,
-            or nothing when all is well.
+        target: Module and function that does it; `function(stack, *arguments, **options, say=...)` returns an
+            exit code, or nothing when all is well.
         text: What the help says.
-        arguments: What it takes; their values are handed over in this order.
+        arguments: What it takes; their values are handed over in this order, those with dashes by name.
     """
 
     target: str
@@ -77,7 +87,22 @@ COMMANDS: Final[dict[str, Command]] = {
     "restore": Command(
         "claw_compose.restore:restore",
         "Put a backup back; it replaces what is there.",
-        (Argument(("folder",), {"type": Path, "metavar": "FOLDER", "help": "the folder of one backup"}),),
+        (
+            Argument(("folder",), {"type": Path, "metavar": "FOLDER", "help": "the folder of one backup"}),
+            Argument(
+                ("--only",),
+                {
+                    "action": "append",
+                    "metavar": "PART",
+                    "help": "put back this one and leave the others as they are; may be given several times",
+                },
+            ),
+            Argument(("--yes",), {"action": "store_true", "help": "do not ask"}),
+            Argument(
+                ("--no-safety-backup",),
+                {"action": "store_true", "help": "make no backup of what is replaced"},
+            ),
+        ),
     ),
     "notify-test": Command(
         "claw_compose.notify:notify_test",
@@ -132,10 +157,13 @@ def main(argv: Sequence[str] | None = None, *, repository: Path = REPOSITORY) ->
     """Runs one command; returns the exit code."""
     options = parser().parse_args(argv)
     command = COMMANDS[options.command]
-    values = [getattr(options, argument.names[-1].lstrip("-")) for argument in command.arguments]
+    values = [getattr(options, argument.names[0]) for argument in command.arguments if not argument.is_option]
+    named = {
+        argument.name: getattr(options, argument.name) for argument in command.arguments if argument.is_option
+    }
     stack = Stack(repository, options.env_file, os.environ)
     try:
-        return _function(command.target)(stack, *values, say=say) or 0
+        return _function(command.target)(stack, *values, **named, say=say) or 0
     except ComposeError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
