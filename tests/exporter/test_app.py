@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ import pytest
 
 from claw_exporter.app import Process, collectors, create_app
 from claw_exporter.probes import Probes
+from claw_exporter.records import Records
 from claw_exporter.settings import Auth, Host, Postgres, Query, QueryMetric, Redis, Secret, Settings
+from claw_exporter.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -129,8 +132,17 @@ async def test_the_process_is_healthy_while_its_background_runs() -> None:
 
 
 async def test_the_process_is_not_healthy_without_its_background() -> None:
-    response = await Process(Probes([], stale_after_seconds=1), "").healthz(None)  # type: ignore[arg-type]
+    response = await Process(Probes([], stale_after_seconds=1), "", Records(Store())).healthz(None)  # type: ignore[arg-type]
     assert response.status_code == 503
+
+
+async def test_its_own_log_records_are_counted_while_it_runs() -> None:
+    before = logging.getLogRecordFactory()
+    async with served(create_app(Settings())) as client:
+        logging.getLogger("claw_exporter.test").warning("x")
+        lines = (await client.get("/metrics")).text.splitlines()
+    assert 'claw_ai_log_records_total{level="warning"} 1.0' in lines
+    assert logging.getLogRecordFactory() is before
 
 
 async def test_the_front_page_links_the_others() -> None:

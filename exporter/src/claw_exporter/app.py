@@ -26,6 +26,7 @@ from claw_exporter.collectors.redis import RedisCollector
 from claw_exporter.collectors.sql import QueryCollector
 from claw_exporter.endpoint import Exposition
 from claw_exporter.probes import Probe, Probes
+from claw_exporter.records import Records
 from claw_exporter.registry import attach
 from claw_exporter.store import Store
 
@@ -66,7 +67,8 @@ def create_app(
         clock: Seconds, steadily growing.
     """
     probes = Probes(collectors(settings), stale_after_seconds=settings.stale_after_seconds, clock=clock)
-    process = Process(probes, address)
+    store = Store()
+    process = Process(probes, address, Records(store))
     guard = [Middleware(Guard, auth=settings.auth)] if settings.auth else []
     return Starlette(
         lifespan=process.lifespan,
@@ -74,7 +76,7 @@ def create_app(
             Route("/", process.page),
             Route("/healthz", process.healthz),
             Route("/readyz", process.readyz),
-            Route("/metrics", exposition(probes), middleware=guard),
+            Route("/metrics", exposition(probes, store), middleware=guard),
         ],
     )
 
@@ -90,9 +92,8 @@ def collectors(settings: Settings) -> list[Collector]:
     ]
 
 
-def exposition(probes: Probes) -> Exposition:
+def exposition(probes: Probes, store: Store) -> Exposition:
     """Make the ASGI application behind ``/metrics``: the probes, and this process about itself."""
-    store = Store()
     store.gauge(catalog.BUILD_INFO).set(1, "claw-exporter", VERSION, VERSION)
     probes.register(store)
     registry = CollectorRegistry()
@@ -107,16 +108,19 @@ class Process:
     Args:
         probes: What runs in the background.
         address: Where it is served, for the log.
+        records: What counts its log records.
     """
 
-    def __init__(self, probes: Probes, address: str) -> None:
+    def __init__(self, probes: Probes, address: str, records: Records) -> None:
         self._probes = probes
         self._address = address
+        self._records = records
         self._background: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """Run the probes while the application runs."""
+        """Run the probes, and count log records, while the application runs."""
+        self._records.watch()
         self._background = asyncio.create_task(self._probes.run(), name="probes")
         _log.info("started", extra={"fields": {"url": self._address, "probes": len(self._probes.all)}})
         try:
@@ -126,6 +130,7 @@ class Process:
             with suppress(asyncio.CancelledError):
                 await self._background
             _log.info("stopped")
+            self._records.unwatch()
 
     async def page(self, _: Request) -> Response:
         """Link the others."""

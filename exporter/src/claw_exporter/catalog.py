@@ -35,6 +35,8 @@ POSTGRES_STATES: Final = (
     "unknown",
 )
 STEP_TYPES: Final = ("think", "act", "observe", "response")
+# As Python's logging spells them, in small letters; from the mildest to the worst.
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 # -- HTTP ----------------------------------------------------------------------------------------------------
 HTTP_REQUESTS: Final = Counter(
@@ -203,6 +205,14 @@ CONVERSATIONS: Final = Counter(
     name="claw_ai_conversations_total", help="Conversations by what happened to them.", labels=("status",)
 )
 MESSAGES: Final = Counter(name="claw_ai_messages_total", help="Messages by author.", labels=("role",))
+
+# -- Logs ----------------------------------------------------------------------------------------------------
+LOG_RECORDS: Final = Counter(
+    name="claw_ai_log_records_total",
+    help="Records made by Python's logging, by level; a level of one's own counts as the next milder one.",
+    labels=("level",),
+    values={"level": LOG_LEVELS},
+)
 
 # -- The library and the exporter about themselves -----------------------------------------------------------
 BUILD_INFO: Final = Gauge(

@@ -25,6 +25,7 @@ from claw_exporter.errors import ArgumentError
 from claw_exporter.exposition import render
 from claw_exporter.operations import Operation, operation_tracker
 from claw_exporter.pools import Pools
+from claw_exporter.records import Records
 from claw_exporter.registry import Bridge, attach
 from claw_exporter.store import Store
 from claw_exporter.tracking import Tracker, innermost
@@ -225,6 +226,25 @@ class Metrics:
     @cached_property
     def _pools(self) -> Pools:
         return Pools(self.store)
+
+    # -- Logs ------------------------------------------------------------------------------------------------
+
+    def watch_logs(self) -> None:
+        """Count every record of Python's logging by level, in ``claw_ai_log_records_total``; idempotent.
+
+        It counts at the source: records of every logger that pass the logger's own level, whether or not a
+        handler writes them, once each. Handlers, levels and formats stay as they are, and may change later.
+        structlog is counted where it ends in ``logging``; loguru where a sink passes its messages on to it.
+        """
+        self._records.watch()
+
+    def unwatch_logs(self) -> None:
+        """Stop counting log records; what was counted stays."""
+        self._records.unwatch()
+
+    @cached_property
+    def _records(self) -> Records:
+        return Records(self.store)
 
     # -- Business --------------------------------------------------------------------------------------------
 

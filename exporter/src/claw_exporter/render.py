@@ -34,6 +34,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "agents": ("claw_ai_agent_", "claw_ai_tool_"),
     "stores": ("claw_ai_vector_db_", "claw_ai_redis_operation_", "claw_ai_db_"),
     "business": ("claw_ai_conversations_", "claw_ai_messages_"),
+    "logs": ("claw_ai_log_",),
     "self": ("claw_ai_build_", "claw_ai_exporter_"),
     "backup": ("claw_ai_backup_",),
     "process": ("claw_ai_",),

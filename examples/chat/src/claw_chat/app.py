@@ -61,6 +61,7 @@ def measure(app: FastAPI) -> None:
     """Mount the metrics: this is all that an app needs beside the decorators."""
     app.add_middleware(MetricsMiddleware)
     metrics.mount(app)
+    metrics.watch_logs()
     metrics.build_info(app="chat", version=app.version)
     metrics.set_prices(PRICES)
 
