@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from functools import cached_property
@@ -81,6 +82,11 @@ class Stack:
             "Docker Compose is missing: install Docker's Compose plugin (docker compose version)"
         )
 
+    @cached_property
+    def compose_version(self) -> str:
+        """The version of Compose, such as 2.40.3."""
+        return self._run([*self.compose_program, "version", "--short"]).stdout.strip()
+
     def compose(
         self, *arguments: str, profiles: Sequence[str] = (), **options: Unpack[Options]
     ) -> subprocess.CompletedProcess[str]:
@@ -121,6 +127,17 @@ class Stack:
     def whole(self) -> dict[str, Any]:
         """The compose file with every profile, read once."""
         return self.config(profiles=["*"])
+
+    @cached_property
+    def active(self) -> dict[str, dict[str, Any]]:
+        """The services that the settings want to run, read once."""
+        services: dict[str, dict[str, Any]] = self.config()["services"]
+        return services
+
+    @property
+    def is_local(self) -> bool:
+        """Whether Docker runs on this machine, as far as its address tells."""
+        return not re.match(r"(tcp|ssh|https?)://", self.environ.get("DOCKER_HOST", ""))
 
     @property
     def project(self) -> str:

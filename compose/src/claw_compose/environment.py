@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["effective", "read"]
+__all__ = ["OURS", "effective", "read"]
 
+OURS: Final = ("CLAW_", "COMPOSE_", "GRAFANA_")
 LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=[ \t]*(.*)$")
 # A value in quotes, whatever follows it.
 QUOTED: Final = re.compile(r"""(["'])(.*?)(?<!\\)\1""")
@@ -37,8 +38,9 @@ def read(path: Path) -> dict[str, str]:
 
 
 def effective(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Returns the variables of an environment file, where those of the terminal win, as in Compose."""
-    return {name: environ.get(name, value) for name, value in read(path).items()}
+    """Returns the variables of an environment file and of the terminal, which wins, as in Compose."""
+    ours = {name: value for name, value in environ.items() if name.startswith(OURS)}
+    return read(path) | ours
 
 
 def _value(text: str) -> str:
