@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from claw_compose import backup_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker-compose.prod.yml").read_text()
 EXAMPLE = (ROOT / ".env.prod.example").read_text()
 PAGE = (ROOT / "docs" / "MONITORING_DEPLOYMENT.md").read_text()
 OF_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
 OF_MAKE_SECRETS = {"GRAFANA_ADMIN_PASSWORD"}
-NOT_IN_THE_FILE = OF_COMPOSE_ITSELF | OF_MAKE_SECRETS
+OF_MAKE_BACKUP = {"CLAW_BACKUP_KEEP": str(backup_folder.DEFAULT_KEEP), "CLAW_BACKUP_SKIP": ""}
+NOT_IN_THE_FILE = OF_COMPOSE_ITSELF | OF_MAKE_SECRETS | set(OF_MAKE_BACKUP)
 
 
 def used() -> dict[str, str | None]:
@@ -45,6 +48,14 @@ def test_every_variable_is_documented_and_nothing_else() -> None:
 def test_a_default_is_the_same_everywhere(name: str, default: str) -> None:
     assert f"# {name}={default}\n" in EXAMPLE
     assert re.search(rf"^\| `{name}` \| `{re.escape(default)}` \|", PAGE, re.MULTILINE)
+
+
+def test_the_defaults_of_the_backup_are_the_same_everywhere() -> None:
+    assert used()["CLAW_BACKUP_DIR"] == backup_folder.DEFAULT_DIRECTORY
+    for name, default in OF_MAKE_BACKUP.items():
+        assert f"# {name}={default}\n" in EXAMPLE
+        cell = f"`{default}` " if default else ""
+        assert f"\n| `{name}` | {cell}| " in PAGE
 
 
 def test_a_variable_has_one_default() -> None:
