@@ -80,6 +80,9 @@
     disk_used_ratio: { warning: 0.7, critical: 0.9 },
     // HostDiskFilling: the share still free (bytes or inodes). The warning also wants the disk to be full within a day.
     disk_free_ratio: { warning: 0.2, critical: 0.05 },
+    // TlsCertificateExpiring: the time until the certificate ends. Let's Encrypt renews 30 days before; the warning
+    // says that it did not.
+    certificate_left_seconds: { warning: 14 * 86400, critical: 3 * 86400 },
     // PoolNearlyExhausted.
     pool_used_ratio: { warning: 0.8, critical: 0.95 },
     // RedisMemoryHigh.

@@ -51,5 +51,8 @@ local timing = config.notifications;
     // is not known, and a warning too many is better than one too few.
     { source: 'PostgresDown', mutes: ['PoolNearlyExhausted'], equal: ['host'] },
     { source: 'RedisDown', mutes: ['RedisMemoryHigh'], equal: ['host', 'instance'] },
+    // A dead machine is one page, however much it took along.
+    { source: 'HostDown', mutes: ['ProbeFailed', 'PublicDoorDown', 'TargetDown'], equal: ['host'] },
+    { source: 'PublicDoorDown', mutes: ['ProbeFailed'], equal: ['host', 'target'] },
   ]),
 }

@@ -7,5 +7,6 @@ alert.withLinks({
   'datastores-alerts': import 'datastores.libsonnet',
   'hosts-alerts': import 'hosts.libsonnet',
   'monitoring-alerts': import 'monitoring.libsonnet',
+  'probes-alerts': import 'probes.libsonnet',
   'users-alerts': import 'users.libsonnet',
 }, config.urls)

@@ -44,4 +44,20 @@ local filling(name) =
     }),
   ];
 
-alert.group('hosts-alerts', std.flattenArrays([filling(name) for name in std.objectFields(resources)]))
+local down = alert.new('HostDown', {
+  expr: |||
+    max by (host) (up{job="node-exporter"}) == 0
+    and on (host)
+    # Whoever can still reach it knows that it lives: then the way from here is broken, which ProbeFailed tells.
+    max by (host) (probe_success{module="icmp"}) == 0
+  |||,
+  severity: 'critical',
+  hold: '2m',
+  keep: config.keep_firing_for,
+  by: ['host'],
+  summary: 'The machine {{ $labels.host }} does not answer.',
+  description: 'Neither its node exporter nor a ping has been answered for 2m: up is {{ $value }}.',
+  dashboard: 'claw-ai-resources',
+});
+
+alert.group('hosts-alerts', [down] + std.flattenArrays([filling(name) for name in std.objectFields(resources)]))

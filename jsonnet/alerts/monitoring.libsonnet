@@ -22,24 +22,30 @@ local staleConfig(server) = |||
 
 alert.group('monitoring-alerts', [
   alert.new('TargetDown', {
-    expr: 'up == 0',
+    expr: |||
+      up{job!="probes"} == 0
+      or
+      # A probe fails with its prober, which is a target itself: only one whose prober is there is news.
+      (up{job="probes"} == 0 unless on (instance) up{job="blackbox-exporter"} == 0)
+    |||,
     severity: 'warning',
     hold: '5m',
-    by: ['job'],
+    by: ['job', 'host'],
     summary: 'A target of {{ $labels.job }} cannot be scraped.',
     description: '{{ $labels.instance }} on {{ $labels.host }} has not answered for 5m: up is {{ $value }}.',
     dashboard: 'claw-ai-overview',
   }),
   alert.new('TargetDown', {
-    // The value is how many there are: with all of them down, how many are up says nothing.
+    // The value is how many there are: with all of them down, how many are up says nothing. By host, so that a dead
+    // machine mutes what it took along, and nothing else.
     expr: |||
-      job:up:count and on (job) job:up:sum == 0
+      count by (job, host) (up{job!="probes"}) and on (job) job:up:sum == 0
     |||,
     severity: 'critical',
     hold: '5m',
-    by: ['job'],
+    by: ['job', 'host'],
     summary: 'No target of {{ $labels.job }} can be scraped.',
-    description: 'Known targets: {{ $value }}. None has answered for 5m, so nothing is known about this job any more.',
+    description: 'Known targets on {{ $labels.host }}: {{ $value }}. None has answered for 5m, there or elsewhere, so nothing is known about this job any more.',
     dashboard: 'claw-ai-overview',
   }),
   alert.new('TargetMissing', {

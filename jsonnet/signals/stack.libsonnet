@@ -57,7 +57,7 @@ local firing(severity, limits) = signal.new({
     unit: 'percentunit',
     by: ['target'],
     legend: 'probe of {{target}}',
-    query(s):: 'min by (target) (%s)' % s.of('probe_success'),
+    query(s):: 'min by (target) (%s)' % s.of('probe_success', { 'module=~': 'https?_2xx.*' }),
   }),
   versions: signal.new({
     title: 'Instances',

@@ -40,7 +40,10 @@ DISK = {
     "mountpoint": "/",
     "resource": "bytes",
 }
-TARGET = {"alertname": "TargetDown", "severity": "critical", "job": "app"}
+TARGET = {"alertname": "TargetDown", "severity": "critical", "job": "app", "host": "main"}
+HOST = {"alertname": "HostDown", "severity": "critical", "host": "main"}
+DOOR = {"alertname": "PublicDoorDown", "severity": "critical", "host": "main", "target": "https://m/healthz"}
+PROBE = DOOR | {"alertname": "ProbeFailed", "severity": "warning", "module": "https_2xx", "instance": "p:9115"}
 BURN = {
     "alertname": "HttpAvailabilityBudgetBurn",
     "severity": "critical",
@@ -101,6 +104,20 @@ def without(labels: dict[str, str], *names: str) -> dict[str, str]:
             False,
             id="not the targets of another job",
         ),
+        pytest.param(HOST, TARGET, True, id="a dead machine mutes the jobs that it took along"),
+        pytest.param(
+            HOST,
+            TARGET | {"severity": "warning", "instance": "a:8000"},
+            True,
+            id="and its single targets",
+        ),
+        pytest.param(HOST, TARGET | {"host": "two"}, False, id="not what is missing on another machine"),
+        pytest.param(HOST, PROBE, True, id="a dead machine mutes the probes of it"),
+        pytest.param(HOST, DOOR, True, id="and of the door on it"),
+        pytest.param(HOST, DISK, False, id="not what it said before"),
+        pytest.param(DOOR, PROBE, True, id="a closed door mutes its single probes"),
+        pytest.param(DOOR, PROBE | {"target": "https://other/"}, False, id="not those of another address"),
+        pytest.param(PROBE, DOOR, False, id="one prober with trouble mutes nothing"),
         pytest.param(DISK | {"severity": "critical"}, DISK, True, id="one disk"),
         pytest.param(
             DISK | {"severity": "critical", "mountpoint": "/data"},
