@@ -18,4 +18,5 @@ compile requirements/dev.txt exporter/pyproject.toml examples/chat/pyproject.tom
   native/pyproject.toml requirements/dev.in --all-extras
 compile exporter/requirements.txt exporter/pyproject.toml --extra server --constraints requirements/dev.txt
 compile exporter/requirements-build.txt exporter/requirements-build.in --constraints requirements/dev.txt
+compile exporter/requirements-sbom.txt exporter/requirements-sbom.in --constraints requirements/dev.txt
 compile examples/chat/requirements.txt examples/chat/pyproject.toml --constraints requirements/dev.txt
