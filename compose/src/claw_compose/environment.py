@@ -29,7 +29,7 @@ def read(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SettingsError(
-            f"{path} is missing. Make it, then set GRAFANA_ROOT_URL in it:  cp .env.prod.example {path.name}"
+            f"{path} is missing. Make it, then look through it:  cp .env.prod.example {path.name}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error

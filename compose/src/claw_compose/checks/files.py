@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from claw_compose import certificate, secret_files
+from claw_compose import backup_folder, certificate, secret_files
 from claw_compose.checks.settings import door
 from claw_compose.errors import SettingsError
 from claw_compose.finding import Finding, error, warning
@@ -39,10 +39,13 @@ def folder(stack: Stack) -> Iterator[Finding]:
 
 def secrets(stack: Stack) -> Iterator[Finding]:
     """Every secret is there, says something, and can be read by its container."""
+    folder = stack.repository / "secrets"
+    missing = [name for name in secret_files.needed(stack) if not (folder / name).is_file()]
+    if missing:
+        yield error(f"missing under secrets/: {', '.join(missing)}:  make secrets")
     for name in secret_files.needed(stack):
-        path = stack.repository / "secrets" / name
-        if not path.is_file():
-            yield error(f"secrets/{name} is missing:  make secrets")
+        path = folder / name
+        if name in missing:
             continue
         text = path.read_text(encoding="utf-8", errors="replace").strip()
         if not text and name != secret_files.PUSH_USERS:
@@ -164,13 +167,13 @@ def mounts(stack: Stack) -> Iterator[Finding]:
 
 
 def _mounted(stack: Stack) -> Iterator[Path]:
-    secret = stack.repository / "secrets"
+    # Looked at above; made by `up`.
+    apart = (stack.repository / "secrets", backup_folder.directory(stack))
     for service in stack.active.values():
         for volume in service.get("volumes", []):
             path = Path(volume["source"]) if volume["type"] == "bind" else stack.repository
             inside = path.is_relative_to(stack.repository) and path != stack.repository
-            # Compose makes a folder that only holds what we write ourselves.
-            if inside and not path.is_relative_to(secret) and volume.get("read_only"):
+            if inside and not any(path.is_relative_to(one) for one in apart):
                 yield path
 
 

@@ -7,8 +7,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from claw_compose import environment
+from claw_compose import backup_folder, environment
 from claw_compose.engine import COMPOSE_FILE
+from claw_compose.errors import SettingsError
 from claw_compose.finding import Finding, error, nearest, warning
 from claw_compose.placeholders import is_placeholder
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKS", "default", "door"]
 
-# Read by `make secrets`, not by Compose.
-BESIDE: Final = {"GRAFANA_ADMIN_PASSWORD"}
 OF_COMPOSE: Final = {
     "COMPOSE_ANSI",
     "COMPOSE_FILE",
@@ -70,8 +69,9 @@ def placeholders(stack: Stack) -> Iterator[Finding]:
 
 
 def unknown(stack: Stack) -> Iterator[Finding]:
-    """Every variable that looks like one of ours is one."""
-    known = {*_variables(stack), *BESIDE, *OF_COMPOSE}
+    """Every variable that looks like one of ours is one: the example has all of them."""
+    example = (stack.repository / ".env.prod.example").read_text(encoding="utf-8")
+    known = {*re.findall(r"^(?:# )?(\w+)=", example, re.MULTILINE), *OF_COMPOSE}
     for name in environment.read(stack.env_file):
         if name.startswith(environment.OURS) and name not in known:
             yield error(f"{name} is no setting{nearest(name, known)}")
@@ -186,6 +186,15 @@ def _fits_the_door(stack: Stack, url: str, scheme: str, port: int | None) -> Ite
         yield warning(f"GRAFANA_ROOT_URL leads to port {asked}, but {name} is {default(stack, name)}")
 
 
+def backups(stack: Stack) -> Iterator[Finding]:
+    """How many backups are kept, and of what."""
+    for look in (backup_folder.keep, backup_folder.skipped):
+        try:
+            look(stack)
+        except SettingsError as wrong:
+            yield error(str(wrong))
+
+
 CHECKS: Final[tuple[Callable[[Stack], Iterator[Finding]], ...]] = (
     required,
     placeholders,
@@ -196,4 +205,5 @@ CHECKS: Final[tuple[Callable[[Stack], Iterator[Finding]], ...]] = (
     addresses,
     ports,
     retention,
+    backups,
 )
