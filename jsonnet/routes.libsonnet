@@ -16,6 +16,16 @@ local timing = config.notifications;
     group_interval: timing.group_interval,
     repeat_interval: timing.repeat_interval.warning,
     routes: [
+      // `make notify-test` names the receiver, and reads from Alertmanager's metrics what became of it.
+      {
+        receiver: name,
+        matchers: [route.is('claw_test_receiver', name)],
+        group_by: ['...'],
+        group_wait: '0s',
+        group_interval: '5s',
+      }
+      for name in std.objectFields(config.receivers)
+    ] + [
       { receiver: 'watchdog', matchers: [route.isOneOf('alertname', ['Watchdog', 'WatchdogFreshData'])] }
       + route.heartbeat(timing.watchdog),
       // A test sent by a person or by `make demo-check` goes the way of its severity, without the waiting.

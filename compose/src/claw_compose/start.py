@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from claw_compose.containers import Container
     from claw_compose.engine import Stack
 
-__all__ = ["down", "logs", "up"]
+__all__ = ["down", "logs", "stale_builds", "up"]
 
 # Prometheus may read its write-ahead log for minutes first.
 WAIT_SECONDS: Final = 600
@@ -33,7 +33,7 @@ ADVICE: Final = (
     ),
     (
         r"password authentication failed|WRONGPASS|NOAUTH|invalid username-password",
-        "the file under secrets/ is not what the database was made with: docs/MONITORING_DEPLOYMENT.md, Secrets",
+        "the file under secrets/ is not what the database was made with (docs/MONITORING_DEPLOYMENT.md, 2.)",
     ),
     (r"no such host|name resolution|could not resolve", "it does not find another service: is that one up?"),
     (r"cannot load certificate|PEM_|key values mismatch", "secrets/tls does not fit:  make preflight"),
@@ -52,7 +52,7 @@ def up(stack: Stack, services: Sequence[str] = (), *, say: Callable[[str], None]
     preflight.preflight(stack, say=say, quiet=True)
     _must_exist(stack, services)
     backup_folder.ensure_metrics(stack)
-    stale = _stale_builds(stack, services)
+    stale = stale_builds(stack, services)
     if stale:
         say(f"Building {', '.join(stale)}")
         if stack.compose("build", *stale, capture=False, check=False).returncode:
@@ -104,8 +104,8 @@ def _must_exist(stack: Stack, services: Sequence[str]) -> None:
         raise SettingsError("\n".join([*wrong, f"services: {', '.join(sorted(known))}"]))
 
 
-def _stale_builds(stack: Stack, services: Sequence[str]) -> list[str]:
-    """Services whose image is made here, and is missing or older than what it is made of."""
+def stale_builds(stack: Stack, services: Sequence[str]) -> list[str]:
+    """Returns services whose image is made here, and is missing or older than what it is made of."""
     stale: dict[str, str] = {}
     for name, service in stack.active.items():
         wanted = name in services if services else True

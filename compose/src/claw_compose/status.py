@@ -7,6 +7,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from claw_compose import backup_folder, certificate, containers, web
 from claw_compose.checks.settings import door
@@ -98,8 +99,9 @@ def _since(container: Container) -> str:
 
 
 def _of_containers(stack: Stack, there: dict[str, Container]) -> Iterator[str]:
-    for name in sorted(set(stack.active) - set(there)):
-        yield f"{name} does not run:  make up"
+    missing = sorted(set(stack.active) - set(there))
+    if missing:
+        yield f"{len(missing)} not there ({', '.join(missing)}):  make up"
     for name, container in sorted(there.items()):
         if name not in stack.active:
             yield f"{name} runs, but COMPOSE_PROFILES leaves it out:  make up   removes it"
@@ -121,6 +123,10 @@ def _targets(stack: Stack, there: dict[str, Container]) -> Iterator[str]:
     down = [target for target in targets if target["health"] == "down"]
     yield f"Targets: {len(targets) - len(down)} of {len(targets)} up"
     for target in down:
+        name = urlsplit(target["scrapeUrl"]).hostname
+        # What does not run is told already.
+        if name in stack.active and name not in there:
+            continue
         yield f"target {target['labels']['job']} ({target['scrapeUrl']}) is down: {target['lastError']}"
 
 
