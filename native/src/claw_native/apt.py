@@ -27,6 +27,11 @@ OFFLINE_ADVICE = (
 # A package of this machine's suite that its C library provides; never to be brought along.
 C_LIBRARY = re.compile(r"^(libc6|libc-bin|libc-gconv.*|libcrypt1)(:|$)")
 LIBRARY = re.compile(r"^lib[a-z0-9]")
+DEPENDS = re.compile(r"Depends: (lib[a-z0-9]\S+)")
+WITHOUT = tuple(
+    f"--no-{relation}"
+    for relation in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
+)
 
 CONFIGURATION = """\
 Dir::Etc::sourcelist "{root}/sources.list";
@@ -114,18 +119,29 @@ class Apt:
 
     def version(self, package: str) -> str:
         """Returns the version the suite has."""
-        self._update()
-        shown = self._apt("apt-cache", "show", "--no-all-versions", package)
+        shown = self.describe([package])
         return next(line.split(": ")[1] for line in shown.splitlines() if line.startswith("Version: "))
+
+    def describe(self, packages: Iterable[str]) -> str:
+        """Returns the paragraphs of the package lists about these."""
+        self._update()
+        return self._apt("apt-cache", "show", "--no-all-versions", *packages)
 
     def missing_libraries(self, packages: Iterable[str]) -> list[str]:
         """Returns the library packages that these depend on, however deep, and that the system lacks."""
+        names = self._depended_on(packages) - _installed()
+        return sorted(name for name in names if not C_LIBRARY.match(name))
+
+    def libraries(self, packages: Iterable[str]) -> set[str]:
+        """Returns all library packages that these need themselves, however deep; not those of other programs."""
         self._update()
-        without = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
-        flags = [f"--no-{relation}" for relation in without]
-        shown = self._apt("apt-cache", "depends", "--recurse", *flags, *packages)
-        names = {line for line in shown.splitlines() if LIBRARY.match(line)}
-        return sorted(name for name in names - _installed() if not C_LIBRARY.match(name))
+        direct = set(DEPENDS.findall(self._apt("apt-cache", "depends", *WITHOUT, *packages)))
+        return direct | self._depended_on(direct) if direct else set()
+
+    def _depended_on(self, packages: Iterable[str]) -> set[str]:
+        self._update()
+        shown = self._apt("apt-cache", "depends", "--recurse", *WITHOUT, *packages)
+        return {line for line in shown.splitlines() if LIBRARY.match(line)}
 
     def fetch(self, packages: Iterable[str], destination: Path) -> None:
         """Downloads packages and unpacks them into a folder; nothing is installed.
@@ -173,7 +189,7 @@ class Apt:
         if self.suite is Suite.OWN:
             return source_lines(own)
         mirror = next((row[0] for row in own if not row[1].endswith("-security")), own[0][0])
-        return source_lines([(mirror, "testing", "main")])
+        return source_lines([(mirror, self.suite, "main")])
 
     def _apt(self, program: str, *arguments: str, cwd: Path | None = None) -> str:
         return run([program, "-c", self.root / "apt.conf", *arguments], cwd=cwd)

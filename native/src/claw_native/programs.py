@@ -10,6 +10,7 @@ class Suite(StrEnum):
     """Which suite of the machine's distribution a package is taken from."""
 
     OWN = "own"  # built against this machine's C library
+    STABLE = "stable"  # a whole user land of its own, for images
     TESTING = "testing"  # near what compose pins; Go programs ask for little of the C library
 
 
@@ -52,6 +53,7 @@ class Program:
         extra: Packages that are needed besides shared libraries, such as fonts.
         without: Beginnings of library packages that are not worth their size here.
         directories: Where to look besides PATH, as patterns.
+        on_request: Fetched only when it is asked for by name.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Program:
     extra: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
+    on_request: bool = False
 
 
 def _exporter(name: str, *, kind: str, versions: tuple[tuple[int, ...], tuple[int, ...]]) -> Program:
@@ -70,6 +73,21 @@ def _exporter(name: str, *, kind: str, versions: tuple[tuple[int, ...], tuple[in
     command = Command(name=name, path=f"usr/bin/{package}", aliases=(package,))
     return Program(
         name=name, suite=Suite.TESTING, packages=(package,), commands=(command,), versions=versions
+    )
+
+
+def _engine_part(
+    *commands: Command, packages: tuple[str, ...], versions: tuple[tuple[int, ...], tuple[int, ...]]
+) -> Program:
+    """A part of a Docker Engine, which only the tests of the compose file need."""
+    return Program(
+        name=commands[0].name,
+        suite=Suite.OWN,
+        packages=packages,
+        commands=commands,
+        versions=versions,
+        directories=("/usr/sbin", "/usr/bin"),
+        on_request=True,
     )
 
 
@@ -172,7 +190,43 @@ PROGRAMS: tuple[Program, ...] = (
         # The fallback font has Chinese; Playwright's own Node needs libatomic.
         extra=("fontconfig-config", "fonts-dejavu-core", "fonts-droid-fallback", "libatomic1"),
     ),
+    _engine_part(
+        Command(name="docker", path="usr/bin/docker"),
+        packages=("docker-cli", "docker.io"),
+        versions=((20,), (1000,)),
+    ),
+    _engine_part(
+        Command(name="dockerd", path="usr/sbin/dockerd"),
+        Command(name="docker-proxy", path="usr/sbin/docker-proxy"),
+        packages=("docker.io",),
+        versions=((20,), (1000,)),
+    ),
+    _engine_part(
+        Command(name="containerd", path="usr/bin/containerd"),
+        Command(name="containerd-shim-runc-v2", path="usr/bin/containerd-shim-runc-v2"),
+        packages=("containerd",),
+        versions=((1, 6), (100,)),
+    ),
+    _engine_part(
+        Command(name="runc", path="usr/*bin/runc"),
+        packages=("runc",),
+        versions=((1, 1), (100,)),
+    ),
+    _engine_part(
+        Command(name="docker-init", path="usr/bin/tini-static", aliases=("tini-static", "tini")),
+        packages=("tini",),
+        versions=((0, 18), (1,)),
+    ),
+    _engine_part(
+        Command(name="iptables", path="usr/sbin/iptables-nft", aliases=("iptables-nft",)),
+        Command(name="ip6tables", path="usr/sbin/ip6tables-nft", aliases=("ip6tables-nft",)),
+        packages=("iptables",),
+        versions=((1, 8), (2,)),
+    ),
 )
+
+# A Docker Engine of one's own, in one folder of wrappers.
+ENGINE_PROGRAMS = tuple(program.name for program in PROGRAMS if program.on_request)
 
 DEMO_PROGRAMS = (
     "prometheus",

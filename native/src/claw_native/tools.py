@@ -72,7 +72,7 @@ def ensure_tools(
 
     Args:
         settings: Where to put them, and whether PATH is looked at.
-        names: Which ones; all by default.
+        names: Which ones; by default all that are not for special requests.
         say: Receives one line of progress per program.
 
     Raises:
@@ -82,7 +82,7 @@ def ensure_tools(
     unknown = sorted(set(names) - table.keys())
     if unknown:
         raise ToolError(f"unknown: {', '.join(unknown)}; known are {', '.join(table)}")
-    wanted = [table[name] for name in names] or list(PROGRAMS)
+    wanted = [table[name] for name in names] or [row for row in PROGRAMS if not row.on_request]
     settings.bin_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(settings.tools_dir / ".lock", say):
         return _Toolbox(settings, say).ensure(wanted)
