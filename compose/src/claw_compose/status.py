@@ -54,7 +54,7 @@ def status(stack: Stack, *, say: Callable[[str], None]) -> int:
         say("All is well.")
         return 0
     say("\nNeeds attention:")
-    for line in attention:
+    for line in dict.fromkeys(attention):
         say(f"  {line}")
     return 1
 

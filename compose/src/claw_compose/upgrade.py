@@ -43,44 +43,43 @@ def upgrade_check(stack: Stack, *, say: Callable[[str], None]) -> int:
     if not there:
         say("Nothing runs, so nothing would change:  make up   starts everything.")
         return 0
-    changes = dict(_changes(stack, there))
-    if not changes:
+    rows = list(_changes(stack, there))
+    started = sorted(set(stack.active) - set(there))
+    if not rows:
         say("Everything that runs is as this version of the repository wants it.")
     else:
-        say(lined_up([("SERVICE", "NOW", "THEN", "CHANGE"), *(row for _, row in sorted(changes.items()))]))
+        say(lined_up([("SERVICE", "NOW", "THEN", "CHANGE"), *rows]))
+    if started:
+        say(f"Would be started: {', '.join(started)}")
     notes = list(_notes(stack, there))
     first = [text for text, must in notes if must]
-    first += _backup(stack, set(changes))
+    first += _backup(stack, {row[0] for row in rows})
     known = [text for text, must in notes if not must]
     for title, lines in (("Good to know:", known), ("Do this first:", first)):
         if lines:
             say(f"\n{title}")
             for line in lines:
                 say(f"  {line}")
-    if changes and not first:
+    if (rows or started) and not first:
         say("\nNext:  make up")
     return 1 if first else 0
 
 
-def _changes(stack: Stack, there: dict[str, Container]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yields a service and its row for everything that `up` would start, change or remove."""
+def _changes(stack: Stack, there: dict[str, Container]) -> Iterator[tuple[str, ...]]:
+    """Yields a row for each container that `up` would replace or remove."""
     hashes = dict(line.split() for line in stack.compose("config", "--hash", "*").stdout.splitlines() if line)
     rebuilt = {stack.active[name]["image"] for name in stale_builds(stack, [])}
-    for name in sorted({*stack.active, *there}):
-        container = there.get(name)
+    for name, container in sorted(there.items()):
         if name not in stack.active:
-            yield name, (name, there[name].image, "-", "is removed")
+            yield name, container.image, "-", "is removed"
             continue
         wanted = stack.active[name]["image"]
-        if container is None:
-            yield name, (name, "-", wanted, "is started")
-            continue
         what = [WORDS[step(Image.of(container.image), Image.of(wanted))]]
         what.append("is built anew" if wanted in rebuilt else _newer_build(stack, container, wanted))
         if container.config_hash != hashes.get(name) and container.image == wanted:
             what.append("settings")
         if any(what):
-            yield name, (name, container.image, wanted, ", ".join(filter(None, what)))
+            yield name, container.image, wanted, ", ".join(filter(None, what))
 
 
 def _newer_build(stack: Stack, container: Container, wanted: str) -> str:
