@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,54 +20,86 @@ PAGE = (ROOT / "docs" / "MONITORING_DEPLOYMENT.md").read_text()
 OF_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
 OF_MAKE_SECRETS = {"GRAFANA_ADMIN_PASSWORD"}
 OF_MAKE_BACKUP = {"CLAW_BACKUP_KEEP": str(backup_folder.DEFAULT_KEEP), "CLAW_BACKUP_SKIP": ""}
-NOT_IN_THE_FILE = OF_COMPOSE_ITSELF | OF_MAKE_SECRETS | set(OF_MAKE_BACKUP)
-
-
-def used() -> dict[str, str | None]:
-    """Variables of the compose file, with their defaults."""
-    found = re.findall(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?", COMPOSE)
-    return {name: default or None for name, default in found}
 
 
 def section(title: str) -> str:
     return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def test_every_variable_is_in_the_example_and_nothing_else() -> None:
-    shown = set(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", EXAMPLE, re.MULTILINE))
+@dataclass(frozen=True)
+class File:
+    """A compose file, the example of its settings, where they are documented, and those that others read."""
 
-    assert shown == set(used()) | NOT_IN_THE_FILE
+    compose: str
+    example: str
+    title: str
+    not_in_the_file: frozenset[str]
+
+    def used(self) -> dict[str, str | None]:
+        """Variables of the compose file, with their defaults."""
+        found = re.findall(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?", self.compose)
+        return {name: default or None for name, default in found}
+
+    def documented(self) -> set[str]:
+        return set(re.findall(r"^\| `([A-Z_]+)` \|", section(self.title), re.MULTILINE))
 
 
-def test_every_variable_is_documented_and_nothing_else() -> None:
-    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", section("1. Settings"), re.MULTILINE))
+PROD = File(
+    COMPOSE, EXAMPLE, "1. Settings", frozenset(OF_COMPOSE_ITSELF | OF_MAKE_SECRETS | set(OF_MAKE_BACKUP))
+)
+HOST = File(
+    (ROOT / "docker-compose.host.yml").read_text(),
+    (ROOT / ".env.host.example").read_text(),
+    "Further hosts",
+    frozenset(OF_COMPOSE_ITSELF),
+)
+either = pytest.mark.parametrize("file", [PROD, HOST], ids=["prod", "host"])
 
-    assert documented == set(used()) | NOT_IN_THE_FILE
+
+@either
+def test_every_variable_is_in_the_example_and_nothing_else(file: File) -> None:
+    shown = set(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", file.example, re.MULTILINE))
+
+    assert shown == set(file.used()) | file.not_in_the_file
 
 
-@pytest.mark.parametrize(("name", "default"), [(name, value) for name, value in used().items() if value])
-def test_a_default_is_the_same_everywhere(name: str, default: str) -> None:
-    assert f"# {name}={default}\n" in EXAMPLE
-    assert re.search(rf"^\| `{name}` \| `{re.escape(default)}` \|", PAGE, re.MULTILINE)
+@either
+def test_every_variable_is_documented_and_nothing_else(file: File) -> None:
+    assert file.documented() == set(file.used()) | file.not_in_the_file
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "default"),
+    [(file, name, value) for file in (PROD, HOST) for name, value in file.used().items() if value],
+)
+def test_a_default_is_the_same_everywhere(file: File, name: str, default: str) -> None:
+    assert f"# {name}={default}\n" in file.example
+    table = section(file.title)
+    assert re.search(rf"^\| `{name}` \| `{re.escape(default)}` \|", table, re.MULTILINE)
 
 
 def test_the_defaults_of_the_backup_are_the_same_everywhere() -> None:
-    assert used()["CLAW_BACKUP_DIR"] == backup_folder.DEFAULT_DIRECTORY
+    assert PROD.used()["CLAW_BACKUP_DIR"] == backup_folder.DEFAULT_DIRECTORY
     for name, default in OF_MAKE_BACKUP.items():
         assert f"# {name}={default}\n" in EXAMPLE
         cell = f"`{default}` " if default else ""
         assert f"\n| `{name}` | {cell}| " in PAGE
 
 
-def test_a_variable_has_one_default() -> None:
-    found = set(re.findall(r"(?<!\$)\$\{(\w+)(:-[^}]*)?", COMPOSE))
+@either
+def test_a_variable_has_one_default(file: File) -> None:
+    found = set(re.findall(r"(?<!\$)\$\{(\w+)(:-[^}]*)?", file.compose))
 
     assert len(found) == len({name for name, _ in found})
 
 
-def test_every_line_of_the_example_is_explained() -> None:
-    blocks = [block for block in EXAMPLE.split("\n\n") if re.search(r"^(# )?[A-Z_]+=", block, re.MULTILINE)]
+@either
+def test_every_line_of_the_example_is_explained(file: File) -> None:
+    blocks = [
+        block for block in file.example.split("\n\n") if re.search(r"^(# )?[A-Z_]+=", block, re.MULTILINE)
+    ]
 
+    assert blocks
     for block in blocks:
         assert re.match(r"# (?![A-Z_]+=)", block), block
 
@@ -77,6 +110,7 @@ def test_every_command_shown_passes_the_settings() -> None:
         *(ROOT / "docs" / "runbooks").glob("*.md"),
         *ROOT.glob("README*.md"),
         ROOT / "docker-compose.prod.yml",
+        ROOT / "docker-compose.host.yml",
     ]
     shown = [
         line
@@ -87,7 +121,8 @@ def test_every_command_shown_passes_the_settings() -> None:
     ]
 
     assert shown
-    assert [line for line in shown if "--env-file .env.prod" not in line] == []
+    settings = re.compile(r"--env-file \.env\.(prod|host)\b(?! -f docker-compose\.(?!\1\.yml))")
+    assert [line for line in shown if not settings.search(line)] == []
 
 
 def test_every_profile_is_explained(services: dict[str, Any]) -> None:
