@@ -304,7 +304,13 @@ def test_the_paths_of_the_script_are_those_of_the_container(host: dict[str, Any]
         mounted = {volume["target"] for volume in service["volumes"]}
         assert given == set(re.findall(r"/run/secrets/\w+", script))
         assert set(re.findall(r"/etc/promtail/[\w.-]+", script)) <= mounted
-        assert {"CLAW_HOST_NAME", "CLAW_HOST_DOOR_URL"} == set(service["environment"])
+        assert set(re.findall(r"CLAW_HOST_[A-Z_]+", script)) == set(service["environment"]) - {"TZ"}
+
+
+def test_log_files_are_read_as_on_the_main_machine(host: dict[str, Any], services: dict[str, Any]) -> None:
+    for name in ("promtail", "alloy"):
+        zones = {found[name]["environment"]["TZ"] for found in (host["services"], services)}
+        assert len(zones) == 1
 
 
 def documented(*words: str) -> str:
