@@ -1,4 +1,4 @@
-"""The environment file, read as Compose reads it."""
+"""The environment file, read as Compose reads it; only that a `$` in a value stays what it is."""
 
 from __future__ import annotations
 

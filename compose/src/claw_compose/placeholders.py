@@ -8,7 +8,7 @@ from typing import Final
 __all__ = ["is_placeholder"]
 
 PLACEHOLDER: Final = re.compile(
-    r"(?:replace|change)[-_ ]?(?:me|this|it)?|<.*>|x{3,}|\.{3}|todo|your[-_ ].*|"
+    r"(?:replace|change)[-_ ]?(?:me|this|it)?|<.*>|x{3,}|\.{3}|todo|your[-_]\w+|"
     r"password|passw0rd|admin|secret|example|12345\d*|.*\bexample\.(?:com|org|net)\b.*",
     re.IGNORECASE,
 )
