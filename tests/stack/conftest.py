@@ -11,7 +11,7 @@ import socketserver
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -208,7 +208,12 @@ class Nginx:
         """The answer to a request that no client has tidied up."""
         with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_SECONDS) as link:
             link.sendall("\r\n".join([f"{request_line} HTTP/1.0", *headers, "", ""]).encode("latin-1"))
-            return b"".join(iter(lambda: link.recv(65536), b"")).decode()
+            received = b""
+            # What nginx refuses it does not read to the end, which may break the connection after the answer.
+            with suppress(ConnectionResetError):
+                while data := link.recv(65536):
+                    received += data
+            return received.decode()
 
     @staticmethod
     def _listens(port: int) -> bool:

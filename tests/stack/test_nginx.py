@@ -1,126 +1,172 @@
-"""The public door, in the real nginx."""
+"""What the public door shows, to whom, and what it keeps closed; in the real nginx."""
 
 from __future__ import annotations
 
 import json
-import subprocess
+import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import yaml
+from websockets.sync.client import connect
+from websockets.sync.server import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from tests.stack.conftest import Nginx
+    from tests.stack.conftest import Door, Nginx
+    from websockets.sync.server import ServerConnection
+
+    Public = tuple[httpx.Client, Door]
 
 ROOT = Path(__file__).resolve().parents[2]
-MIME = "types { text/html html; }"  # the image brings the whole list
-
-
-@pytest.fixture
-def door(
-    nginx: Callable[[str], Nginx], free_port: Callable[[], int]
-) -> Callable[..., tuple[Nginx, int, int]]:
-    """Call it with `http` or `https` and the port of Grafana: the door, its port, that of stub_status."""
-
-    def make(kind: str, grafana: int) -> tuple[Nginx, int, int]:
-        found, port, inner = nginx("nginx"), free_port(), free_port()
-        (found.folder / "door.conf").write_text(found.read(f"doors/{kind}.conf"))
-        (found.folder / "mime.types").write_text(MIME)
-        found.change("door.conf", "listen 8080;", f"listen 127.0.0.1:{port};")
-        found.change("nginx.conf", "listen 8081;", f"listen 127.0.0.1:{inner};")
-        found.change("addresses.conf", "grafana:3000", f"127.0.0.1:{grafana}")
-        return found, port, inner
-
-    return make
-
-
-@pytest.fixture
-def public(
-    door: Callable[..., tuple[Nginx, int, int]], echo: int
-) -> Iterator[tuple[httpx.Client, Nginx, int]]:
-    """A client of the running door, its nginx, and the port of stub_status."""
-    found, port, inner = door("http", echo)
-    with found.running(port), httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        yield client, found, inner
-
-
-def certificate(folder: Path) -> None:
-    folder.mkdir()
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    keys = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    files = ["-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")]
-    subprocess.run(["openssl", "req", "-x509", *keys, *names, *files], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("kind", ["http", "https"])
-def test_nginx_accepts_each_door(door: Callable[..., tuple[Nginx, int, int]], kind: str) -> None:
-    found, _, _ = door(kind, 3000)
-    certificate(found.folder / "tls")
-
-    done = found.check()
+def test_nginx_accepts_each_door(door: Callable[..., Door], kind: str) -> None:
+    done = door(kind, 3000, CLAW_NGINX_TRUSTED_PROXIES="10.0.0.0/8,2001:db8::/32").nginx.check()
 
     assert done.returncode == 0, done.stderr
     assert "warn" not in done.stderr
 
 
-def test_the_door_says_that_it_is_open(public: tuple[httpx.Client, Nginx, int]) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CLAW_NGINX_DOOR", "htps"),
+        ("CLAW_NGINX_TLS_PORT", "443; evil"),
+        ("CLAW_NGINX_TLS_PORT", "https"),
+        ("CLAW_NGINX_TRUSTED_PROXIES", "10.0.0.0/8; evil"),
+        ("CLAW_NGINX_TRUSTED_PROXIES", "proxy.example.com"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_nginx_does_not_start(
+    nginx: Callable[[str], Nginx], variable: str, value: str
+) -> None:
+    done = nginx("nginx").configure(**{variable: value})
+
+    assert done.returncode == 2
+    assert f"{variable} is '{value}': write " in done.stderr
+    assert done.stdout == ""
+
+
+def test_without_a_setting_the_door_has_tls(nginx: Callable[[str], Nginx]) -> None:
+    found = nginx("nginx")
+    done = found.configure()
+
+    assert done.stdout == "nginx -p /etc/nginx -g daemon off;\n"
+    assert "include doors/https.conf;" in found.read("settings.conf")
+
+
+def test_the_door_says_that_it_is_open(public: Public) -> None:
     answer = public[0].get("/healthz")
 
     assert (answer.status_code, answer.text) == (200, "ok\n")
 
 
-def test_grafana_is_reached_under_its_own_path(public: tuple[httpx.Client, Nginx, int]) -> None:
+def test_grafana_is_reached_under_its_own_path(public: Public) -> None:
     answer = public[0].get("/grafana/d/claw-ai-overview?var-job=shop&x=%2F")
 
     assert answer.json()["path"] == "/grafana/d/claw-ai-overview?var-job=shop&x=%2F"
 
 
-def test_grafana_learns_who_asked_and_a_client_cannot_lie(public: tuple[httpx.Client, Nginx, int]) -> None:
-    lies = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Real-IP": "203.0.113.9"}
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_every_method_of_grafana_gets_through(public: Public, asked: list[str], method: str) -> None:
+    answer = public[0].request(method, "/grafana/api/x")
+
+    assert answer.status_code == 200
+    assert asked == [f"{method} /grafana/api/x"]
+
+
+@pytest.mark.parametrize("method", ["TRACE", "TRACK", "CONNECT", "PROPFIND", "BREW"])
+@pytest.mark.parametrize("path", ["/", "/grafana/", "/healthz"])
+def test_no_other_method_does(public: Public, asked: list[str], method: str, path: str) -> None:
+    answer = public[1].nginx.raw(public[1].port, f"{method} {path}", "Host: x")
+
+    assert re.match(r"HTTP/1.1 40[05] ", answer)  # what nginx does not know at all is a bad request
+    assert "Server: nginx\r\n" in answer
+    assert asked == []
+
+
+def test_a_refused_method_is_told_which_are_not(public: Public) -> None:
+    answer = public[0].request("PROPFIND", "/grafana/")
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+def test_grafana_learns_who_asked_and_a_client_cannot_lie(public: Public) -> None:
+    lies = {
+        "Forwarded": "for=203.0.113.9",
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Proto": "https",
+        "X-Real-IP": "203.0.113.9",
+        "X-Scope-OrgID": "somebody-else",
+        "X-WEBAUTH-USER": "admin",
+    }
     headers = public[0].get("/grafana/", headers={**lies, "Host": "monitoring.example.com"}).json()["headers"]
 
     assert headers["host"] == headers["x-forwarded-host"] == "monitoring.example.com"
     assert headers["x-forwarded-for"] == headers["x-real-ip"] == "127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
+    assert not {"forwarded", "x-scope-orgid", "x-webauth-user"} & set(headers)
 
 
-def test_the_live_updates_of_grafana_get_through(public: tuple[httpx.Client, Nginx, int]) -> None:
-    asked = {"Connection": "Upgrade", "Upgrade": "websocket"}
-    headers = public[0].get("/grafana/api/live/ws", headers=asked).json()["headers"]
+def test_a_trusted_proxy_in_front_says_who_asked_and_how(door: Callable[..., Door], echo: int) -> None:
+    told = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9", "X-Forwarded-Proto": "https"}
+    made = door("http", echo, CLAW_NGINX_TRUSTED_PROXIES="127.0.0.0/8, 2001:db8::1")
+    with made.running() as client:
+        answer = client.get("/grafana/", headers=told)
+        (logged,) = made.nginx.logged(1)
 
-    assert (headers["connection"], headers["upgrade"]) == ("upgrade", "websocket")
+    headers = answer.json()["headers"]
+    # The last one whom no trusted proxy is: what stands before, the client may have made up.
+    assert headers["x-forwarded-for"] == logged["remote_addr"] == "203.0.113.9"
+    assert headers["x-forwarded-proto"] == "https"
+    assert "strict-transport-security" in answer.headers
+
+
+def test_the_live_updates_of_grafana_get_through(door: Callable[..., Door]) -> None:
+    def answer_back(link: ServerConnection) -> None:
+        for message in link:
+            link.send(f"heard {message!r}")
+
+    with serve(answer_back, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        made = door("http", server.socket.getsockname()[1])
+        address = f"ws://127.0.0.1:{made.port}/grafana/api/live/ws"
+        with made.running(), connect(address, proxy=None, open_timeout=10) as link:
+            link.send("hello")
+            heard = link.recv(timeout=10)
+        server.shutdown()
+        thread.join()
+
+    assert heard == "heard 'hello'"
 
 
 @pytest.mark.parametrize(
     ("path", "status", "target"),
     [
         ("/grafana", 308, "/grafana/"),
+        ("/grafana?orgId=1", 308, "/grafana/?orgId=1"),
         ("/analytics", 307, "/grafana/"),
         ("/analytics/", 307, "/grafana/"),
-        ("/analytics/usage", 307, "/grafana/"),
+        ("/analytics?from=now-6h", 307, "/grafana/?from=now-6h"),
+        ("/analytics/d/claw-ai-overview?var-job=a%2Fb", 307, "/grafana/d/claw-ai-overview?var-job=a%2Fb"),
+        ("/analytics//evil.example.com/", 307, "/grafana/evil.example.com/"),
+        ("/analytics/%0d%0aSet-Cookie:x", 307, "/grafana/%0d%0aSet-Cookie:x"),
+        ("//analytics/x", 307, "/grafana/"),
     ],
 )
-def test_paths_that_lead_to_grafana(
-    public: tuple[httpx.Client, Nginx, int], path: str, status: int, target: str
-) -> None:
-    answer = public[0].get(path)
+def test_paths_that_lead_to_grafana(public: Public, path: str, status: int, target: str) -> None:
+    answer = public[1].nginx.raw(public[1].port, f"GET {path}", "Host: x")
 
-    assert answer.status_code == status
-    assert answer.headers["location"].endswith(target)
-
-
-@pytest.mark.parametrize("path", ["/", "/api/", "/api/v1/usage", "/nothing"])
-def test_what_is_not_there_yet_says_so_on_a_page(public: tuple[httpx.Client, Nginx, int], path: str) -> None:
-    answer = public[0].get(path)
-
-    assert answer.status_code == 503
-    assert answer.headers["content-type"] == "text/html"
-    assert "retry-after" in answer.headers
-    assert "Not here yet" in answer.text
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    # A path alone: the client adds the scheme, the host and the port that it knows.
+    assert re.findall("^Location: (.*)\r$", answer, re.MULTILINE) == [target]
 
 
 @pytest.mark.parametrize(
@@ -128,75 +174,82 @@ def test_what_is_not_there_yet_says_so_on_a_page(public: tuple[httpx.Client, Ngi
     [
         "/metrics",
         "/metrics/",
+        "//metrics",
+        "/METRICS",
+        "/%6detrics",
+        "/metrics?x",
+        "/metrics%2f",
+        "/api/metrics",
         "/grafana/metrics",
+        "/grafana/Metrics",
         "/grafana/%6detrics",
         "/grafana/x/../metrics",
+        "/grafana/x/..%2fmetrics",
+        "/grafana/%2e%2e/metrics",
+        "/grafana/%2E/metrics",
         "/grafana//metrics",
+        "/grafana/./metrics",
+        "/grafana/metrics/plugins/prometheus",
+        "/grafana/x/..%2f..%2fmetrics",
+        "http://x/grafana/metrics",
     ],
 )
-def test_metrics_are_not_public(public: tuple[httpx.Client, Nginx, int], asked: list[str], path: str) -> None:
-    client, found, _ = public
-
-    assert found.raw(client.base_url.port or 0, f"GET {path}").startswith("HTTP/1.1 404 ")
+def test_metrics_are_not_public(public: Public, asked: list[str], path: str) -> None:
+    assert public[1].nginx.raw(public[1].port, f"GET {path}", "Host: x").startswith("HTTP/1.1 404 ")
     assert asked == []
 
 
-def test_the_page_of_a_missing_grafana_tries_again(
-    door: Callable[..., tuple[Nginx, int, int]], free_port: Callable[[], int]
-) -> None:
-    found, port, _ = door("http", free_port())
-    with found.running(port):
-        answer = httpx.get(f"http://127.0.0.1:{port}/grafana/")
-
-    assert answer.status_code == 502
-    assert 'http-equiv="refresh"' in answer.text
+@pytest.mark.parametrize("path", ["/grafana/../../metrics", "/grafana/%00metrics", "/%", "/grafana/\x01"])
+def test_a_path_that_means_nothing_is_a_bad_request(public: Public, asked: list[str], path: str) -> None:
+    assert public[1].nginx.raw(public[1].port, f"GET {path}", "Host: x").startswith("HTTP/1.1 400 ")
+    assert asked == []
 
 
-def test_no_answer_tells_the_version_of_nginx(public: tuple[httpx.Client, Nginx, int]) -> None:
-    assert public[0].get("/nothing").headers["server"] == "nginx"
+def test_the_exporter_finds_its_numbers_on_the_inner_port_only(public: Public) -> None:
+    client, made = public
+    inner = f"http://127.0.0.1:{made.inner}"
 
-
-def test_the_exporter_finds_its_numbers_on_the_inner_port_only(
-    public: tuple[httpx.Client, Nginx, int],
-) -> None:
-    client, _, inner = public
-
-    assert "Active connections" in httpx.get(f"http://127.0.0.1:{inner}/stub_status").text
-    assert httpx.get(f"http://127.0.0.1:{inner}/").status_code == 404
+    assert "Active connections" in httpx.get(f"{inner}/stub_status").text
+    assert httpx.get(f"{inner}/").status_code == 404
     assert client.get("/stub_status").status_code == 503
 
 
-def test_each_request_is_one_json_line_as_the_log_pipeline_expects_it(
-    public: tuple[httpx.Client, Nginx, int],
-) -> None:
-    client, found, _ = public
-    client.get("/grafana/?token=secret", headers={"User-Agent": 'a "quoted" \\ name'})
-    client.get("/healthz")
-    client.get("/nothing")
+def test_a_request_of_two_minds_about_its_length_is_refused(public: Public, asked: list[str]) -> None:
+    headers = ["Host: x", "Content-Length: 5", "Transfer-Encoding: chunked"]
 
-    first, second = found.logged(2)
-    samples = yaml.safe_load((ROOT / "promtail" / "samples" / "stack.yml").read_text())
-
-    assert set(first) == set(second) == set(json.loads(samples[0]["lines"][0]))
-    assert (first["status"], first["path"], first["upstream_status"]) == ("200", "/grafana/", "200")
-    assert first["user_agent"] == 'a "quoted" \\ name'
-    assert "secret" not in str(first)
-    assert (second["status"], second["level"]) == ("503", "info")
+    assert public[1].nginx.raw(public[1].port, "POST /grafana/", *headers).startswith("HTTP/1.1 400 ")
+    assert asked == []
 
 
-def test_with_tls_the_plain_port_only_leads_there(
-    door: Callable[..., tuple[Nginx, int, int]], echo: int, free_port: Callable[[], int]
-) -> None:
-    found, plain, _ = door("https", echo)
-    tls = free_port()
-    certificate(found.folder / "tls")
-    found.change("door.conf", "listen 8443 ssl;", f"listen 127.0.0.1:{tls} ssl;")
-    # Signed by itself, a second ago.
-    with found.running(tls), httpx.Client(verify=False) as client:  # noqa: S501 - see above
-        moved = client.get(f"http://127.0.0.1:{plain}/grafana/?a=1")
-        alive = client.get(f"http://127.0.0.1:{plain}/healthz")
-        shown = client.get(f"https://127.0.0.1:{tls}/grafana/")
+@pytest.mark.parametrize("kind", ["http", "https"])
+def test_every_location_is_looked_at_by_these_tests(kind: str) -> None:
+    files = [ROOT / "nginx" / name for name in ("server.conf", "locations.conf", f"doors/{kind}.conf")]
+    text = "".join(path.read_text() for path in files)
 
-    assert (moved.status_code, moved.headers["location"]) == (308, "https://127.0.0.1/grafana/?a=1")
-    assert alive.status_code == 200
-    assert shown.json()["headers"]["x-forwarded-proto"] == "https"
+    assert set(re.findall(r"^ *location (?:(?:=|~\*?) )?(\S+) \{", text, re.MULTILINE)) - {
+        "/.well-known/acme-challenge/"
+    } == {
+        "/",
+        "/_error.html",
+        "/_error.json",
+        "/grafana",
+        "/grafana/",
+        "/healthz",
+        "/loki/",
+        "/loki/api/v1/push",
+        "^(/grafana|/api)?/metrics(/|$)",
+        "^/analytics(/|$)",
+    }
+
+
+def test_no_location_loses_what_the_server_says() -> None:
+    # Each of these, once used in a location, makes nginx forget all of them that stand outside.
+    text = (ROOT / "nginx" / "locations.conf").read_text()
+    inside = "".join(re.findall(r"^location [^\n]*\{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL))
+
+    assert "proxy_pass" in inside
+    assert not re.search("add_header|error_page|limit_conn|proxy_set_header|proxy_hide_header", inside)
+
+
+def test_json_of_the_door_is_json(public: Public) -> None:
+    assert set(json.loads(public[0].get("/api/v1/usage").text)) == {"error", "message", "request_id"}
