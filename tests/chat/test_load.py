@@ -15,7 +15,7 @@ import pytest
 
 from claw_chat.load import questions
 from claw_chat.load.generator import Generator
-from claw_chat.load.options import Options, is_loopback, loopback_url, parse
+from claw_chat.load.options import Options, is_loopback, is_neighbour, near_url, parse
 from claw_chat.load.report import Report
 from claw_chat.load.schedule import QUIETEST, Rota, day_curve, rate_at
 from claw_chat.models import CHAT_MODELS
@@ -157,10 +157,19 @@ def test_addresses_of_this_machine_are_taken(host: str) -> None:
     assert is_loopback(host)
 
 
+@pytest.mark.parametrize("host", ["claw-ai-backend", "app2"])
+def test_services_beside_it_are_taken_by_their_names(host: str) -> None:
+    assert is_neighbour(host)
+    assert near_url(f"http://{host}:8000") == f"http://{host}:8000"
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "http://example.com",
+        "http://com.:8000",
+        "http://134744072",
+        "http://0x8080808",
         "http://10.0.0.1:8000",
         "http://localhost.example.com:8000",
         "http://127.0.0.1.example.com",
@@ -205,7 +214,7 @@ def test_options_come_from_arguments_then_variables_then_defaults() -> None:
     environment = {"CLAW_LOAD_URL": "http://[::1]:9000", "CLAW_LOAD_RATE": "2"}
     options = parse(["--rate", "3"], environment)
     assert (options.url, options.rate, options.seed) == ("http://[::1]:9000", 3, 1)
-    assert loopback_url("http://localhost/") == "http://localhost:80"
+    assert near_url("http://localhost/") == "http://localhost:80"
 
 
 def test_the_program_stops_by_itself_after_its_duration(chat: Chat) -> None:

@@ -272,7 +272,8 @@ def test_a_wrong_port_ends_the_program_with_2(port: str, capsys: pytest.CaptureF
 
 def test_the_option_comes_before_the_variable() -> None:
     assert parse(["--port", "9001"], {"CLAW_MODEL_SERVER_PORT": "9002"}).port == 9001
-    assert parse([], {}).port == 8001
+    assert (parse([], {}).host, parse([], {}).port) == ("127.0.0.1", 8001)
+    assert parse([], {"CLAW_MODEL_SERVER_HOST": "0.0.0.0"}).host == "0.0.0.0"  # noqa: S104 - among containers
 
 
 def test_the_program_serves_on_the_loopback_address_until_sigterm(free_port: Callable[[], int]) -> None:

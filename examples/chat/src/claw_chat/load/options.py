@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ class Options:
     """What to send, how fast, and for how long.
 
     Attributes:
-        url: The app's address, without a path; on this machine.
+        url: The app's address, without a path; on this machine, or a service beside this one.
         rate: Requests per second when the day is busiest.
         duration_seconds: When to stop; 0 runs until SIGTERM.
         concurrency: Requests in flight at the most; one that would exceed it is left out.
@@ -50,7 +51,7 @@ def parse(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Op
             help=f"{about} (default {default}; also {variable})",
         )
 
-    add("url", loopback_url, "http://127.0.0.1:8000", "the app, on this machine")
+    add("url", near_url, "http://127.0.0.1:8000", "the app, on this machine")
     add("rate", number(0.01, 200), "5", "requests per second at the busiest time of the day")
     add("duration_seconds", number(0, 1e9), "0", "when to stop; 0: at SIGTERM")
     add("concurrency", whole(1, 1000), "40", "requests in flight at the most")
@@ -60,8 +61,8 @@ def parse(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Op
     return Options(**vars(parser.parse_args(arguments)))
 
 
-def loopback_url(value: str) -> str:
-    """Return ``value`` if it is the address of a server on this machine.
+def near_url(value: str) -> str:
+    """Return ``value`` if it is the address of a server on this machine or of a container beside this one.
 
     Raises:
         argparse.ArgumentTypeError: It is not, so no load shall be sent there.
@@ -73,9 +74,10 @@ def loopback_url(value: str) -> str:
         raise argparse.ArgumentTypeError(f"{value!r} is not a URL: {error}") from error
     if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
         raise argparse.ArgumentTypeError(f"{value!r} is not like http://127.0.0.1:8000")
-    if not is_loopback(parts.hostname):
+    if not is_loopback(parts.hostname) and not is_neighbour(parts.hostname):
         raise argparse.ArgumentTypeError(
-            f"{value!r} is not on this machine; load is sent to 127.0.0.1, ::1 or localhost only"
+            f"{value!r} is not on this machine; load is sent to 127.0.0.1, ::1, localhost or,"
+            " among containers, to a service by its name without a dot"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"http://{host}:{port or 80}"
@@ -89,6 +91,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_neighbour(host: str) -> bool:
+    """Return whether ``host`` can only be a name of the network at hand, such as a service of Compose."""
+    # It begins with a letter: 134744072 and 0x8080808 are addresses on the internet.
+    return re.fullmatch("[a-z][a-z0-9-]*", host) is not None
 
 
 def number(low: float, high: float) -> Callable[[str], float]:

@@ -13,20 +13,24 @@ from claw_chat.model_server.app import create_app
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-HOST: Final = "127.0.0.1"  # loopback only: anyone who reaches it may change its behaviour
 LARGEST_PORT: Final = 65535
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> None:
-    """Serve on the loopback address until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM."""
     options = parse(arguments, environment)
     app = create_app(seed=options.seed)
-    uvicorn.run(app, host=HOST, port=options.port, log_level="warning", timeout_graceful_shutdown=2)
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=2)
 
 
 def parse(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> argparse.Namespace:
-    """Return the options ``port`` and ``seed``; a wrong one ends the program with exit code 2."""
+    """Return the options ``host``, ``port`` and ``seed``; a wrong one ends the program with exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m claw_chat.model_server", description=__doc__)
+    # Whoever reaches it may change how it behaves.
+    host = environment.get("CLAW_MODEL_SERVER_HOST", "127.0.0.1")
+    parser.add_argument(
+        "--host", default=host, help="also CLAW_MODEL_SERVER_HOST; this machine only by default"
+    )
     default = environment.get("CLAW_MODEL_SERVER_PORT", "8001")
     parser.add_argument("--port", type=_port, default=default, help="also CLAW_MODEL_SERVER_PORT")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same outcomes")
