@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
+import subprocess
 import tarfile
 import tempfile
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from claw_compose import backup_folder, volumes
+from claw_compose import backup_folder, containers, volumes
 from claw_compose import manifest as manifests
 from claw_compose.backup_folder import now
 from claw_compose.dumps import GLOBALS, Server, dump_file
@@ -70,7 +72,12 @@ def create(stack: Stack, *, say: Callable[[str], None], suffix: str = "") -> tup
     name = backup_folder.new_name(folder, started, suffix)
     partial = folder / f"{name}{backup_folder.PARTIAL}"
     partial.mkdir(mode=0o700)
-    manifest = Manifest(tool_version=manifests.VERSION, project=stack.project, started=_text(started))
+    manifest = Manifest(
+        tool_version=manifests.VERSION,
+        revision=_revision(stack.repository),
+        project=stack.project,
+        started=_text(started),
+    )
     try:
         _Writer(stack, partial, manifest, say).write(skipped)
         manifest.finished = _text(now())
@@ -90,14 +97,15 @@ def create(stack: Stack, *, say: Callable[[str], None], suffix: str = "") -> tup
 
 def _clear(stack: Stack, folder: Path, say: Callable[[str], None]) -> None:
     """Tidies up after a backup that was killed."""
+    found = containers.find(stack)
     for part in PARTS:
-        if part.service in stack.whole["services"] and volumes.thaw(stack, part.service):
+        if part.service in found and found[part.service].state == "paused":
+            stack.docker("unpause", found[part.service].id)
             say(f"{part.service}: goes on; an interrupted backup had left it paused")
     for path in backup_folder.partials(folder):
-        mark = path / volumes.MARK
-        container, state = volumes.find(stack, "prometheus") if mark.exists() else ("", "")
-        if state == "running":
-            volumes.drop_snapshot(stack, container, mark)
+        mark, prometheus = path / volumes.MARK, found.get("prometheus")
+        if mark.exists() and prometheus and prometheus.state == "running":
+            volumes.drop_snapshot(stack, prometheus.id, mark)
         backup_folder.remove(path)
         say(f"deleted {path.name}: it was interrupted")
 
@@ -110,6 +118,7 @@ class _Writer:
         self._folder = folder
         self._manifest = manifest
         self._say = say
+        self._containers = containers.find(stack)
 
     def write(self, skipped: set[str]) -> None:
         self._try(CONFIGURATION, skipped, self._configuration)
@@ -133,8 +142,10 @@ class _Writer:
             return "", ""
         if service not in self._stack.whole["services"]:
             return "it is not part of this stack", ""
-        container, state = volumes.find(self._stack, service)
-        return ("" if state == "running" else f"it does not run ({state or 'no container'})"), container
+        container = self._containers.get(service)
+        if container is None:
+            return "it does not run (no container)", ""
+        return ("" if container.state == "running" else f"it does not run ({container.state})"), container.id
 
     def _configuration(self, _: str) -> None:
         began = now()
@@ -182,10 +193,10 @@ class _Writer:
         still_seconds: float = 0.0,
         database: str = "",
     ) -> None:
-        image = str(self._stack.whole["services"].get(service, {}).get("image", ""))
+        container = self._containers.get(service)
         entry = Entry(
             service=service,
-            image=image,
+            image=container.image if container else "",
             file=target.name,
             bytes=target.stat().st_size,
             sha256=manifests.digest(target),
@@ -207,17 +218,18 @@ def _must_begin(path: Path, magic: bytes) -> None:
             raise ComposeError(f"{path.name} is no dump of Postgres")
 
 
-def _members(path: Path) -> dict[str, tarfile.TarInfo]:
+def _members(path: Path) -> set[str]:
     """The files of an archive; reading them all finds one that ends too early."""
     try:
         with tarfile.open(path) as archive:
-            return {member.name.removeprefix("./"): member for member in archive}
+            return {member.name.removeprefix("./") for member in archive}
     except tarfile.TarError as error:
         raise ComposeError(f"{path.name} is no whole archive: {error}") from error
 
 
 def _must_contain(path: Path, needs: tuple[str, ...]) -> None:
-    missing = [name for name in needs if name not in _members(path)] if needs else []
+    found = _members(path)
+    missing = [name for name in needs if name not in found]
     if missing:
         raise ComposeError(f"{path.name} lacks {', '.join(missing)}, without which it cannot be restored")
 
@@ -264,8 +276,17 @@ def ending_cleanly() -> Iterator[None]:
             signal.signal(one, handler)
 
 
+def _revision(repository: Path) -> str:
+    """Which commit a new machine needs; empty without git."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    command = [git, "-C", str(repository), "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - constants
+
+
 def _text(moment: datetime) -> str:
-    return moment.isoformat()
+    return moment.isoformat(timespec="milliseconds")
 
 
 def _size(number: int) -> str:

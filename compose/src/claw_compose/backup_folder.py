@@ -84,8 +84,8 @@ def skipped(stack: Stack) -> set[str]:
 
 
 def now() -> datetime:
-    """Returns the time in UTC, to the second."""
-    return datetime.now(UTC).replace(microsecond=0)
+    """Returns the time in UTC."""
+    return datetime.now(UTC)
 
 
 def new_name(folder: Path, moment: datetime, suffix: str = "") -> str:
@@ -182,7 +182,7 @@ def _write_metrics(folder: Path, values: dict[str, float]) -> None:
     # Read by the user of the node exporter, whatever umask the operator has.
     path.parent.chmod(0o755)
     lines = [
-        f"# HELP {name} {METRICS[name]}\n# TYPE {name} gauge\n{name} {value:.0f}\n"
+        f"# HELP {name} {METRICS[name]}\n# TYPE {name} gauge\n{name} {value:.15g}\n"
         for name, value in values.items()
     ]
     # At once: the node exporter must not read half of it. It reads only names that end in .prom.

@@ -69,9 +69,21 @@ class LeftOut:
 
 @dataclass(slots=True, kw_only=True)
 class Manifest:
-    """What a backup says about itself."""
+    """What a backup says about itself.
+
+    Attributes:
+        tool_version: Of this package.
+        revision: Commit of the repository; empty where nobody can tell.
+        project: Name of the stack.
+        started: When it began, in UTC.
+        finished: When it ended.
+        parts: Its files.
+        left_out: What it lacks, and why.
+        format: Of this very document.
+    """
 
     tool_version: str
+    revision: str
     project: str
     started: str
     finished: str = ""

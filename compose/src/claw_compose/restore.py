@@ -7,7 +7,7 @@ import sys
 import tarfile
 from typing import TYPE_CHECKING, Final
 
-from claw_compose import backup_folder, volumes
+from claw_compose import backup_folder, containers, volumes
 from claw_compose import manifest as manifests
 from claw_compose.backup import create, ending_cleanly
 from claw_compose.dumps import Server
@@ -103,7 +103,8 @@ def _must_fit(stack: Stack, manifest: Manifest, services: list[str]) -> None:
             problems.append(f"{service} is not part of this stack")
             continue
         image = manifest.of(service)[0].image
-        if _version(service, image) > _version(service, str(present["image"])):
+        here = _version(service, str(present["image"]))
+        if here and _version(service, image) > here:
             problems.append(f"{service}: {present['image']} is older than {image}, which wrote the data")
     if problems:
         raise ComposeError(
@@ -114,7 +115,7 @@ def _must_fit(stack: Stack, manifest: Manifest, services: list[str]) -> None:
 
 
 def _version(service: str, image: str) -> tuple[int, ...]:
-    """The decisive numbers of an image's tag; nothing where there are none, which fits everything."""
+    """The decisive numbers of an image's tag; nothing where there are none: nobody can tell."""
     found = TAG.search(image)
     return tuple(int(number) for number in found.groups())[: DECISIVE.get(service, 2)] if found else ()
 
@@ -142,18 +143,20 @@ def _put_back(
     stack: Stack, folder: Path, manifest: Manifest, services: list[str], say: Callable[[str], None]
 ) -> None:
     if POSTGRES in services:
-        _start(stack, POSTGRES)
-        container, _ = volumes.find(stack, POSTGRES)
-        Server(stack, container).restore(folder, manifest.of(POSTGRES), say)
-    for part in PARTS:
-        if part.service in services:
-            volumes.replace(stack, part, folder / manifest.of(part.service)[0].file)
-            _start(stack, part.service)
-            say(f"{part.service}: its files are back, it runs and is healthy")
+        _start(stack, [POSTGRES], "--wait")
+        Server(stack, containers.find(stack)[POSTGRES].id).restore(folder, manifest.of(POSTGRES), say)
+    copied = [part for part in PARTS if part.service in services]
+    for part in copied:
+        volumes.replace(stack, part, folder / manifest.of(part.service)[0].file)
+        _start(stack, [part.service])
+        say(f"{part.service}: its files are back, it starts")
+    if copied:
+        say("Waiting until all of them are healthy")
+        _start(stack, [part.service for part in copied], "--wait")
 
 
-def _start(stack: Stack, service: str) -> None:
-    stack.compose("up", "--detach", "--wait", "--no-deps", service, profiles=["*"])
+def _start(stack: Stack, services: Sequence[str], *options: str) -> None:
+    stack.compose("up", "--detach", "--no-deps", *options, *services, profiles=["*"])
 
 
 class _Files:

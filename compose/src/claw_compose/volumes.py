@@ -15,6 +15,7 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from claw_compose import containers
 from claw_compose.errors import ComposeError
 from claw_compose.parts import Still
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from claw_compose.engine import Stack
     from claw_compose.parts import Part
 
-__all__ = ["copy_out", "drop_snapshot", "find", "new_file", "replace", "thaw", "undisturbed"]
+__all__ = ["copy_out", "drop_snapshot", "new_file", "replace", "undisturbed"]
 
 # A snapshot writes down what is only in memory first.
 SNAPSHOT_SECONDS: Final = 600
@@ -52,24 +53,6 @@ def undisturbed() -> Iterator[None]:
     finally:
         for one, handler in zip(signals, before, strict=True):
             signal.signal(one, handler)
-
-
-def find(stack: Stack, service: str) -> tuple[str, str]:
-    """Returns the container of a service and its state (running, exited, ...); empty where there is none."""
-    found = stack.compose("ps", "--all", "--quiet", service, profiles=["*"]).stdout.split()
-    if not found:
-        return "", ""
-    state = stack.docker("inspect", "--format", "{{.State.Status}}", found[0]).stdout.strip()
-    return found[0], state
-
-
-def thaw(stack: Stack, service: str) -> bool:
-    """Lets a service go on that an interrupted backup left paused; tells whether it was."""
-    container, state = find(stack, service)
-    if state != "paused":
-        return False
-    stack.docker("unpause", container)
-    return True
 
 
 def copy_out(stack: Stack, part: Part, container: str, target: Path) -> float:
@@ -155,7 +138,7 @@ def replace(stack: Stack, part: Part, archive: Path) -> None:
     stack.docker("volume", "rm", "--force", volume)
     # A new volume gets the owner that the image wants.
     stack.compose("up", "--no-start", "--no-deps", part.service, profiles=["*"])
-    container, _ = find(stack, part.service)
+    container = containers.find(stack)[part.service].id
     with archive.open("rb") as file:
         stack.docker("cp", "-", f"{container}:{part.path}", stdin=file)
 
