@@ -13,16 +13,16 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-
-from claw_native.errors import NativeError
-from claw_native.settings import Settings, read_settings
 from tests.docker.engine import Engine, EngineError, given_engine, impossible, private_engine, try_out
 from tests.docker.images import Builder
 from tests.docker.layers import Layers
 from tests.docker.stack import ComposeStack, build_images, copy_repository, prepare, running
 
+from claw_native.errors import NativeError
+from claw_native.settings import Settings, read_settings
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # Of one test with the fixtures it needs: images are built within the first one.
@@ -41,20 +41,15 @@ def _give_up(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def _say(text: str) -> None:
-    # pytest keeps what a fixture prints to itself; this takes a while, and somebody waits.
-    sys.__stderr__.write(f"{text}\n")  # type: ignore[union-attr]
-
-
 @contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
+def _only_one(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
     folder = settings.run_dir / "docker"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _say("another run uses this Docker Engine, waiting for it")
+            say("another run uses this Docker Engine, waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -65,21 +60,35 @@ def docker_settings() -> Settings:
 
 
 @pytest.fixture(scope="package")
-def builder(docker_settings: Settings) -> Iterator[Builder]:
+def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Prints at once what pytest would keep to itself: this takes a while, and somebody waits."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert capture
+
+    def line(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    return line
+
+
+@pytest.fixture(scope="package")
+def builder(docker_settings: Settings, say: Callable[[str], None]) -> Iterator[Builder]:
     """A Docker Engine that can run hardened containers, with a builder of images."""
     host = os.environ.get("CLAW_TEST_DOCKER_HOST")
     with ExitStack() as stack:
         try:
-            layers = Layers(docker_settings.run_dir / "docker" / "images", say=_say)
             if reason := "" if host else impossible():
                 _give_up(reason)
+            stack.enter_context(_only_one(docker_settings, say))
+            layers = Layers(docker_settings.run_dir / "docker" / "images", say=say)
             layers.fetch_all()  # before the network is another
             if host:
-                engine = given_engine(host, docker_settings, _say)
+                engine = given_engine(host, docker_settings, say)
             else:
-                stack.enter_context(_only_one(docker_settings))
-                engine = stack.enter_context(private_engine(docker_settings, _say))
-            builder = Builder(engine, layers, say=_say)
+                engine = stack.enter_context(private_engine(docker_settings, say))
+            builder = Builder(engine, layers, say=say)
             try_out(engine, builder.base())
         except (EngineError, NativeError) as error:
             _give_up(str(error))

@@ -12,10 +12,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.docker.namespace import Network
+
 from claw_native.errors import NativeError
 from claw_native.programs import ENGINE_PROGRAMS
 from claw_native.tools import ensure_tools
-from tests.docker.namespace import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60
 STOP_SECONDS = 30
+BRIDGE = "172.17.0.1"
 CGROUPS = Path("/sys/fs/cgroup")
 # The first process of the namespaces: its end is the end of all others, the kernel sees to it.
 # Containers may ask for mounts that follow the machine's (`rslave`); that needs a root that is shared, as systemd's is.
@@ -125,7 +127,7 @@ def try_out(engine: Engine, image: str) -> None:
     """
     network = f"claw-try-{os.getpid()}"
     hardened = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true", "--user=70:70")
-    limits = ("--memory=64m", "--pids-limit=16", "--cpus=0.5", "--tmpfs=/tmp", "--init")
+    limits = ("--memory=64m", "--pids-limit=16", "--cpus=0.5", "--tmpfs=/tmp")
     engine.docker("network", "create", "--internal", network)
     try:
         engine.docker("run", "--rm", f"--network={network}", *hardened, *limits, image, "id")
@@ -156,7 +158,7 @@ def private_engine(settings: Settings, say: Callable[[str], None]) -> Iterator[E
         raise EngineError(f"no Docker Engine to be had: {error}") from error
     with ExitStack() as stack:
         # Paths of sockets are short.
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="claw-", dir="/tmp")))  # noqa: S108
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="claw-", dir="/tmp")))
         try:
             network = stack.enter_context(Network())
         except OSError as error:
@@ -203,6 +205,9 @@ def _command(folder: Path, data: Path, group: str) -> list[str]:
         f"--data-root={data}",
         f"--exec-root={folder}/exec",
         f"--pidfile={folder}/pid",
+        # There is no way out: a name that is no container's is unknown at once.
+        f"--bip={BRIDGE}/16",
+        f"--dns={BRIDGE}",
         f"--cgroup-parent=/{group}",
         "--exec-opt=native.cgroupdriver=cgroupfs",
     ]

@@ -81,7 +81,9 @@ class Builder:
         folder = self.layers.folder / stand_in.name
         fingerprint = self._built[stand_in.name] = self._recipe(stand_in, folder, below)
         tag = f"{PREFIX}/{stand_in.name}"
-        shown = self.engine.run("image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', tag)
+        shown = self.engine.run(
+            "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', tag
+        )
         if shown.stdout.strip() != fingerprint:
             os.link(self.layers.archive(stand_in), folder / "packages.tar")
             words = ("--quiet", "--network=none", f"--label={LABEL}={fingerprint}", f"--tag={tag}")

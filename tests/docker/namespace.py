@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS = 0x8914
 IFF_UP_RUNNING = 0x1 | 0x40
+DNS_PORT = 53
+NO_SUCH_NAME = b"\x81\x83"
 HEADERS_END = b"\r\n\r\n"
 
 
@@ -44,8 +46,14 @@ class Network:
         self.proxy = ""
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._outside = Outside()
+        self._names = NoNames()
 
     def __enter__(self) -> Self:
+        """Moves in.
+
+        Raises:
+            OSError: The kernel refuses.
+        """
         self._before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         self._outside.start()
         try:
@@ -55,6 +63,7 @@ class Network:
             listener = socket.create_server(("127.0.0.1", 0))
             self.proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self._outside.serve(listener)
+            self._names.start()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -64,8 +73,38 @@ class Network:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._outside.stop()
+        self._names.stop()
         _check(self._libc.setns(self._before, CLONE_NEWNET), "cannot return to the network")
         os.close(self._before)
+
+
+class NoNames:
+    """A DNS server that knows no name: who asks is told at once, and does not wait for servers out of reach."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._thread = threading.Thread(target=self._serve, name="dns", daemon=True)
+
+    def start(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("0.0.0.0", DNS_PORT))  # noqa: S104 - of a network of its own
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._socket:
+            # No question is empty.
+            self._socket.sendto(b"", ("127.0.0.1", DNS_PORT))
+            self._thread.join()
+            self._socket.close()
+
+    def _serve(self) -> None:
+        assert self._socket
+        while True:
+            question, client = self._socket.recvfrom(4096)
+            if not question:
+                return
+            # The question itself, with the flags of an answer: there is no such name.
+            self._socket.sendto(question[:2] + NO_SUCH_NAME + question[4:], client)
 
 
 class Outside:
@@ -109,7 +148,9 @@ class Outside:
             else:
                 path = url._replace(scheme="", netloc="").geturl().encode() or b"/"
                 # One request for each connection: what follows would go to the same server.
-                out_writer.write(b" ".join((method, path, rest.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))))
+                out_writer.write(
+                    b" ".join((method, path, rest.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)))
+                )
             await asyncio.gather(_pass_on(reader, out_writer), _pass_on(out_reader, writer))
         writer.close()
 
