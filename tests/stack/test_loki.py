@@ -24,21 +24,37 @@ KEYS = {
     "compactor.delete_request_store",
     "compactor.retention_enabled",
     "compactor.working_directory",
+    "ingester.wal.flush_on_shutdown",
+    "ingester.wal.replay_memory_ceiling",
     "limits_config.allow_structured_metadata",
+    "limits_config.deletion_mode",
     "limits_config.discover_log_levels",
     "limits_config.discover_service_name",
     "limits_config.ingestion_burst_size_mb",
     "limits_config.ingestion_rate_mb",
+    "limits_config.max_concurrent_tail_requests",
     "limits_config.max_entries_limit_per_query",
     "limits_config.max_global_streams_per_user",
     "limits_config.max_label_names_per_series",
+    "limits_config.max_label_value_length",
     "limits_config.max_line_size",
     "limits_config.max_line_size_truncate",
+    "limits_config.max_query_bytes_read",
+    "limits_config.max_query_length",
+    "limits_config.max_query_parallelism",
+    "limits_config.max_query_range",
+    "limits_config.max_query_series",
+    "limits_config.max_structured_metadata_entries_count",
+    "limits_config.max_structured_metadata_size",
     "limits_config.per_stream_rate_limit",
     "limits_config.per_stream_rate_limit_burst",
+    "limits_config.query_timeout",
     "limits_config.reject_old_samples",
     "limits_config.reject_old_samples_max_age",
+    "limits_config.split_queries_by_interval",
+    "limits_config.tsdb_max_query_parallelism",
     "limits_config.volume_enabled",
+    "querier.max_concurrent",
     "ruler.alertmanager_url",
     "ruler.enable_api",
     "ruler.rule_path",
@@ -52,7 +68,11 @@ KEYS = {
     "schema_config.configs.schema",
     "schema_config.configs.store",
     "server.grpc_listen_port",
+    "server.grpc_server_max_recv_msg_size",
+    "server.grpc_server_max_send_msg_size",
     "server.http_listen_port",
+    "server.http_server_read_timeout",
+    "server.http_server_write_timeout",
     "server.log_format",
     "server.log_level",
 }
@@ -83,6 +103,14 @@ def flattened(value: object, prefix: str = "") -> dict[str, Any]:
     return {prefix: value}
 
 
+def seconds(duration: str) -> float:
+    return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
+
+
+def bytes_of(size: str) -> int:
+    return int(size[:-2]) * {"KB": 2**10, "MB": 2**20}[size[-2:]]
+
+
 def test_only_known_keys_are_used() -> None:
     assert set(flattened(CONFIG)) == KEYS
 
@@ -99,6 +127,35 @@ def test_old_logs_are_really_deleted(services: dict[str, Any]) -> None:
 
 def test_a_long_line_is_cut_and_not_dropped() -> None:
     assert CONFIG["limits_config"]["max_line_size_truncate"] is True
+
+
+def test_a_crash_does_not_end_in_a_loop_of_running_out_of_memory(services: dict[str, Any]) -> None:
+    limit = int(services["loki"]["deploy"]["resources"]["limits"]["memory"])
+
+    assert bytes_of(CONFIG["ingester"]["wal"]["replay_memory_ceiling"]) <= limit / 2
+
+
+def test_an_answer_is_not_cut_off_before_its_time_is_up() -> None:
+    limits, server = CONFIG["limits_config"], CONFIG["server"]
+
+    assert seconds(server["http_server_write_timeout"]) > seconds(limits["query_timeout"])
+    assert seconds(server["http_server_read_timeout"]) > seconds(limits["query_timeout"])
+
+
+def test_a_whole_retention_can_be_asked_at_once(services: dict[str, Any]) -> None:
+    (flag,) = (part for part in services["loki"]["command"] if part.startswith("-store.retention="))
+
+    assert seconds(CONFIG["limits_config"]["max_query_length"]) >= seconds(flag.partition("=")[2])
+
+
+def test_what_the_shipper_lets_pass_fits_in_structured_metadata() -> None:
+    text = (ROOT / "promtail" / "promtail-config.yml").read_text()
+    bounds = [int(bound) for bound in re.findall(r"\{\d+,(\d+)\}\)\$'", text)]
+    limits = CONFIG["limits_config"]
+
+    assert len(bounds) == 6  # of trace_id, span_id, request_id, conversation_id, session_id, method
+    assert bytes_of(limits["max_structured_metadata_size"]) > sum(bounds) + 1000
+    assert limits["max_structured_metadata_entries_count"] > len(bounds)
 
 
 def test_the_schema_is_the_current_one() -> None:
@@ -139,5 +196,5 @@ def test_the_shipper_sends_where_loki_listens() -> None:
 
 
 def test_there_are_fewer_labels_than_loki_takes() -> None:
-    # host, service, container, stream, level, and service_name, which Loki adds.
+    # host, service, container or file, stream, level, and service_name, which Loki adds.
     assert CONFIG["limits_config"]["max_label_names_per_series"] >= 6
