@@ -199,6 +199,24 @@ def test_metrics_are_not_public(public: Public, asked: list[str], path: str) -> 
     assert asked == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/grafana/api/datasources/uid/prometheus/resources/api/v1/admin/tsdb/delete_series?match[]=up",
+        "/grafana/api/datasources/proxy/uid/prometheus/api/v1/admin/tsdb/clean_tombstones",
+        "/grafana/api/datasources/proxy/1/api/v1/%61dmin/tsdb/snapshot",
+        "/grafana/api/datasources/proxy/1/api/v1/admin%2ftsdb/snapshot",
+        "/grafana/api/datasources/proxy/1/api/v1//admin/./x/..//tsdb/snapshot",
+        "/grafana/apis/prometheus.datasource.grafana.app/v0alpha1/x/api/v1/Admin/TSDB/snapshot",
+    ],
+)
+def test_nobody_deletes_metrics_through_grafana(public: Public, asked: list[str], path: str) -> None:
+    answer = public[1].nginx.raw(public[1].port, f"POST {path}", "Host: x", "Content-Length: 0")
+
+    assert answer.startswith("HTTP/1.1 404 ")
+    assert asked == []
+
+
 @pytest.mark.parametrize("path", ["/grafana/../../metrics", "/grafana/%00metrics", "/%", "/grafana/\x01"])
 def test_a_path_that_means_nothing_is_a_bad_request(public: Public, asked: list[str], path: str) -> None:
     assert public[1].nginx.raw(public[1].port, f"GET {path}", "Host: x").startswith("HTTP/1.1 400 ")
@@ -239,6 +257,7 @@ def test_every_location_is_looked_at_by_these_tests(kind: str) -> None:
         "/loki/api/v1/push",
         "^(/grafana|/api)?/metrics(/|$)",
         "^/analytics(/|$)",
+        "^/grafana/.*admin/tsdb",
     }
 
 
