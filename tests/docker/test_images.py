@@ -289,6 +289,14 @@ def test_the_exporter_is_healthy_within_its_limits_though_no_database_answers(en
     assert "claw_ai_exporter_probe_success" in metrics
 
 
+def test_an_exporter_that_does_not_answer_is_not_healthy(engine: Engine) -> None:
+    checks = ("--health-interval=1s", "--health-start-period=0s", "--health-retries=1")
+    with started(engine, EXPORTER, "60", options=(*checks, "--entrypoint=sleep")) as name:
+        wait_until(lambda: inspect(engine, name)["State"]["Health"]["Status"] != "starting")
+
+        assert inspect(engine, name)["State"]["Health"]["Status"] == "unhealthy"
+
+
 @pytest.mark.parametrize(
     ("image", "command", "ready"),
     [

@@ -203,10 +203,18 @@ def test_compose_builds_it_under_its_version_with_those_arguments(image: Image, 
 @each_image
 def test_the_bill_of_materials_is_where_the_documentation_says(image: Image) -> None:
     path = f"/usr/share/sbom/{image.name}.cdx.json"
+    page = (ROOT / "docs" / "MONITORING_DEPLOYMENT.md").read_text()
+    tag = f"{image.name}:{image.pyproject()['version']}"
 
     assert f"COPY --from=sbom /sbom/{image.name}.cdx.json /usr/share/sbom/" in image.dockerfile.read_text()
-    for page in (image.dockerfile, ROOT / "docs" / "MONITORING_DEPLOYMENT.md"):
-        assert path in page.read_text().replace("<name>", image.name), page
+    assert f"docker run --rm --entrypoint cat {image.name} {path}\n" in image.dockerfile.read_text()
+    assert f"docker run --rm --entrypoint cat {tag} {path} > {image.name}.cdx.json\n" in page
+
+
+def test_the_documented_base_is_the_one_that_is_pinned() -> None:
+    page = (ROOT / "docs" / "MONITORING_DEPLOYMENT.md").read_text()
+
+    assert f"`python:{EXPORTER.instructions('ARG')[0].removeprefix('PYTHON=')}`" in page
 
 
 @each_image
