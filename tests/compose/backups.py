@@ -110,9 +110,20 @@ def make(folder: Path) -> World:
     (repository / "secrets" / "redis_password").write_text("hunter2")
     (repository / "prometheus/targets/apps/shop.yml").write_text("[]\n")
     shutil.copy(DOCKER, folder / "bin" / "docker")
-    environ = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "FAKE_DOCKER": str(engine)}
     _fill(engine)
-    return World(repository, engine, environ)
+    return _world(folder)
+
+
+def copy(world: World, folder: Path) -> World:
+    """Another stack like this one."""
+    shutil.copytree(world.repository.parent, folder / "copy")
+    return _world(folder / "copy")
+
+
+def _world(folder: Path) -> World:
+    engine = folder / "engine"
+    environ = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "FAKE_DOCKER": str(engine)}
+    return World(folder / "repository", engine, environ)
 
 
 def _fill(engine: Path) -> None:

@@ -35,6 +35,15 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A stack with one backup, to look at."""
+    made = make(tmp_path_factory.mktemp("done"))
+    with prometheus(made):
+        assert run(made) == 0
+    return made
+
+
 def run(world: World) -> int:
     return backup(world.stack, say=world.say)
 
@@ -55,24 +64,19 @@ def values(world: World) -> dict[str, float]:
     return {name: float(value) for name, value in pairs}
 
 
-def test_a_backup_holds_every_part_and_says_so(world: World) -> None:
-    assert run(world) == 0
-
-    written = manifest.read(only(world))
+def test_a_backup_holds_every_part_and_says_so(done: World) -> None:
+    written = manifest.read(only(done))
     assert written.services == ALL
-    assert {entry.file for entry in written.parts} | {manifest.FILE} == {
-        p.name for p in only(world).iterdir()
-    }
-    assert world.said[-1].startswith(f"{only(world)}: ")
-    assert world.said[-1].endswith("verified")
+    assert {entry.file for entry in written.parts} | {manifest.FILE} == {p.name for p in only(done).iterdir()}
+    assert done.said[-1].startswith(f"{only(done)}: ")
+    assert done.said[-1].endswith("verified")
 
 
-def test_the_manifest_tells_versions_sizes_checksums_and_times(world: World) -> None:
-    run(world)
-    written = manifest.read(only(world))
+def test_the_manifest_tells_versions_sizes_checksums_and_times(done: World) -> None:
+    written = manifest.read(only(done))
 
     (entry,) = written.of("alertmanager")
-    path = only(world) / entry.file
+    path = only(done) / entry.file
     assert entry.image == "prom/alertmanager:v0.34.0"
     assert entry.bytes == path.stat().st_size
     assert (
@@ -83,19 +87,14 @@ def test_the_manifest_tells_versions_sizes_checksums_and_times(world: World) -> 
     assert f'version = "{written.tool_version}"' in (ROOT / "compose/pyproject.toml").read_text()
 
 
-def test_nobody_else_can_read_a_backup(world: World) -> None:
-    os.umask(0o022)
-    run(world)
-
-    assert only(world).stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for path in only(world).iterdir()} == {0o600}
-    assert world.backups.stat().st_mode & 0o777 == 0o700
+def test_nobody_else_can_read_a_backup(done: World) -> None:
+    assert only(done).stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in only(done).iterdir()} == {0o600}
+    assert done.backups.stat().st_mode & 0o777 == 0o700
 
 
-def test_the_configuration_is_what_a_new_machine_lacks(world: World) -> None:
-    run(world)
-
-    assert members(only(world) / "configuration.tar") == {
+def test_the_configuration_is_what_a_new_machine_lacks(done: World) -> None:
+    assert members(only(done) / "configuration.tar") == {
         ".env.prod",
         "secrets/redis_password",
         "prometheus/targets/apps/shop.yml",
@@ -114,38 +113,32 @@ def test_settings_outside_of_the_repository_are_in_it_by_their_name(world: World
 
 
 @pytest.mark.parametrize("service", ["redis", "grafana", "loki"])
-def test_files_that_change_are_copied_while_their_service_is_paused(world: World, service: str) -> None:
-    run(world)
-    calls = [line for line in world.log.splitlines() if line.split()[0] in {"pause", "cp", "unpause"}]
+def test_files_that_change_are_copied_while_their_service_is_paused(done: World, service: str) -> None:
+    calls = [line for line in done.log.splitlines() if line.split()[0] in {"pause", "cp", "unpause"}]
     at = calls.index(f"pause {service}")
 
     assert calls[at + 1].startswith(f"cp {service}:")
     assert calls[at + 2] == f"unpause {service}"
 
 
-def test_alertmanager_writes_its_files_before_they_are_copied(world: World) -> None:
-    run(world)
-    calls = [line for line in world.log.splitlines() if "alertmanager" in line and "compose" not in line]
+def test_alertmanager_writes_its_files_before_they_are_copied(done: World) -> None:
+    calls = [line for line in done.log.splitlines() if "alertmanager" in line and "compose" not in line]
 
     assert calls[-2:] == ["restart alertmanager", "cp alertmanager:/alertmanager/. -"]
 
 
-def test_a_snapshot_of_prometheus_is_copied_and_deleted(world: World) -> None:
-    run(world)
-
-    assert members(only(world) / "prometheus.tar") == {"01BLOCK/meta.json"}
-    assert not world.file("prometheus", "snapshots/one").exists()
+def test_a_snapshot_of_prometheus_is_copied_and_deleted(done: World) -> None:
+    assert members(only(done) / "prometheus.tar") == {"01BLOCK/meta.json"}
+    assert not done.file("prometheus", "snapshots/one").exists()
 
 
-def test_each_database_has_its_dump_and_no_password_stands_in_a_command(world: World) -> None:
-    run(world)
-
-    assert {entry.file: entry.database for entry in manifest.read(only(world)).of("postgres")} == {
+def test_each_database_has_its_dump_and_no_password_stands_in_a_command(done: World) -> None:
+    assert {entry.file: entry.database for entry in manifest.read(only(done)).of("postgres")} == {
         "postgres-globals.sql": "",
         "postgres-claw.dump": "claw",
         "postgres-postgres.dump": "postgres",
     }
-    assert "hunter2" not in world.log
+    assert "hunter2" not in done.log
 
 
 def test_a_database_may_have_any_name(world: World) -> None:
@@ -372,11 +365,10 @@ def test_the_newest_complete_backups_are_kept(world: World) -> None:
     for _ in range(3):
         run(world)
     (safety := world.backups / "2020-01-01T000000Z-before-restore").mkdir()
-    oldest, *newer = world.made()[1:]
+    _, oldest, newer = world.made()
     run(world)
 
-    assert oldest not in world.made()
-    assert world.made()[:-1] == [safety.name, *newer][: 1 + len(newer)][:2] or newer[-1] in world.made()
+    assert world.made()[:2] == [safety.name, newer]
     assert len(world.made()) == 3
     assert any(line.startswith(f"deleted {oldest}: 2 newer ones are complete") for line in world.said)
 

@@ -9,7 +9,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.compose.backups import World, make, prometheus
+from tests.compose.backups import World, copy, make, prometheus
 
 from claw_compose import backup_folder, cli, manifest
 from claw_compose.backup import backup
@@ -21,15 +21,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A stack with one backup, and one silence more than the backup has."""
-    made = make(tmp_path)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A stack with one backup."""
+    made = make(tmp_path_factory.mktemp("template"))
     with prometheus(made):
         backup(made.stack, say=made.say)
-        made.said.clear()
-        (made.engine / "log").write_text("")
-        made.file("alertmanager", "silences").write_text("another silence")
+    return made
+
+
+@pytest.fixture
+def world(template: World, tmp_path: Path) -> Iterator[World]:
+    """A stack with one backup, and another silence than the backup has."""
+    made = copy(template, tmp_path)
+    (made.engine / "log").write_text("")
+    made.file("alertmanager", "silences").write_text("another silence")
+    with prometheus(made):
         yield made
 
 
