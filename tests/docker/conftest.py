@@ -83,10 +83,11 @@ def builder(docker_settings: Settings, say: Callable[[str], None]) -> Iterator[B
                 _give_up(reason)
             stack.enter_context(_only_one(docker_settings, say))
             layers = Layers(docker_settings.run_dir / "docker" / "images", say=say)
-            layers.fetch_all()  # before the network is another
             if host:
                 engine = given_engine(host, docker_settings, say)
+                layers.fetch_all()
             else:
+                layers.fetch_all()  # before the network is another
                 engine = stack.enter_context(private_engine(docker_settings, say))
             builder = Builder(engine, layers, say=say)
             try_out(engine, builder.base())

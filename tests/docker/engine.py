@@ -28,7 +28,7 @@ STOP_SECONDS = 30
 BRIDGE = "172.17.0.1"
 CGROUPS = Path("/sys/fs/cgroup")
 # The first process of the namespaces: its end is the end of all others, the kernel sees to it.
-# Containers may ask for mounts that follow the machine's (`rslave`); that needs a root that is shared, as systemd's is.
+# Containers may ask for mounts that follow the machine's (`rslave`), so the root is shared, as with systemd.
 # Nothing is read from the machine's own engine's settings, and no key is left there.
 INSIDE = """\
 mount --make-rshared / && mkdir -p /etc/docker && mount -t tmpfs none /etc/docker && exec docker-init -- "$@"
@@ -90,7 +90,7 @@ class Engine:
             os.kill(pid, signal.SIGKILL)
 
     def read(self, path: str) -> str:
-        """Reads a file of the machine as the engine sees it, such as one of /proc about a container's process."""
+        """Reads a file as the engine sees it, such as one of /proc about a container's process."""
         if not self._namespace:
             return Path(path).read_text()
         words = ["nsenter", "--target", str(self._namespace), "--pid", "--mount", "cat", path]
@@ -171,7 +171,7 @@ def private_engine(settings: Settings, say: Callable[[str], None]) -> Iterator[E
 @contextmanager
 def _running(settings: Settings, folder: Path, data: Path, network: Network) -> Iterator[Engine]:
     environment = _environment(settings, f"unix://{folder}/docker.sock")
-    group = f"claw-test-{os.getpid()}"
+    group = folder.name
     log = settings.run_dir / "docker" / "dockerd.log"
     with log.open("w") as out:
         process = subprocess.Popen(_command(folder, data, group), env=environment, stdout=out, stderr=out)

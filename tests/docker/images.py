@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ class Builder:
         engine: Where they are built.
         layers: Their packages.
         say: Receives one line of progress per image.
+
+    Several threads may build; stand-ins are made one after the other, because they share bases.
     """
 
     def __init__(self, engine: Engine, layers: Layers, *, say: Callable[[str], None]) -> None:
@@ -38,6 +41,7 @@ class Builder:
         self.layers = layers
         self.say = say
         self._built: dict[str, str] = {}
+        self._one = threading.RLock()
 
     def base(self) -> str:
         """Builds the smallest one with a shell; returns its name."""
@@ -46,18 +50,18 @@ class Builder:
 
     def build(self, reference: str) -> None:
         """Makes a stand-in available as what the compose file calls it, such as `prom/prometheus:v3.13.3`."""
-        with self._timed(reference):
-            stand_in = STAND_INS[repository(reference)]
+        stand_in = STAND_INS.get(repository(reference))
+        if stand_in is None:
+            raise EngineError(f"there is no stand-in for {reference}; add one to tests/docker/stand_ins.py")
+        with self._one, self._timed(reference):
             self._image(stand_in)
             self.engine.docker("tag", f"{PREFIX}/{stand_in.name}", reference)
 
     def build_own(self, reference: str, build: Mapping[str, Any]) -> None:
-        """Builds an image of the project from its real Dockerfile; `build` is what Compose makes of `build:`."""
+        """Builds an image of the project from its real Dockerfile; `build` is as Compose understands it."""
         context = Path(build["context"])
         dockerfile = context / build.get("dockerfile", "Dockerfile")
         for base in bases(dockerfile.read_text()):
-            if repository(base) not in STAND_INS:
-                raise EngineError(f"{dockerfile} is built on {base}, for which there is no stand-in")
             self.build(base)
         arguments = {**build.get("args", {})}
         if self.engine.proxy:
@@ -106,7 +110,7 @@ class Builder:
 
 
 def bases(dockerfile: str) -> list[str]:
-    """Returns the images a Dockerfile is built on, with the defaults of its arguments; its own stages are none."""
+    """Returns the images a Dockerfile is built on, with its arguments' defaults; its own stages are none."""
     arguments = dict(re.findall(r"^ARG (\w+)=(\S+)", dockerfile, re.MULTILINE))
     stages = set(re.findall(r"^FROM .* AS (\S+)", dockerfile, re.MULTILINE | re.IGNORECASE))
     named = re.findall(r"^FROM (?:--\S+ )?(\S+)", dockerfile, re.MULTILINE)

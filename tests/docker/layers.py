@@ -90,7 +90,7 @@ class Layers:
 
 
 def write_etc(folder: Path, stand_in: StandIn, environ: Mapping[str, str]) -> None:
-    """Writes what the C library's image has beside packages; for Python, how this machine's pip gets packages."""
+    """Writes what images have beside packages: users, certificates, where pip gets packages."""
     folder.mkdir(exist_ok=True)
     if stand_in is LIBC:
         (folder / "passwd").write_text(PASSWD)

@@ -1,8 +1,8 @@
 """A network of its own for this process, with one way out: an HTTP proxy for builds.
 
-Two Docker Engines would share the rules of the kernel's firewall and undo each other's. In a namespace there is one,
-and its ports are taken by nobody. The way out needs no change of the machine: a thread that stayed outside makes the
-connections.
+Two Docker Engines would share the rules of the kernel's firewall and undo each other's. In a namespace there
+is one, and its ports are taken by nobody. The way out needs no change of the machine: a thread that stayed
+outside makes the connections.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Network:
 
 
 class NoNames:
-    """A DNS server that knows no name: who asks is told at once, and does not wait for servers out of reach."""
+    """A DNS server that knows no name: who asks is told at once, and waits for no server out of reach."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None

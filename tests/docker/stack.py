@@ -10,13 +10,15 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.docker.engine import CGROUPS
 from tests.docker.receiver import Receiver
-from tests.docker.stand_ins import NO_PROGRAM, STAND_INS, repository
+from tests.docker.stand_ins import NO_PROGRAM, repository
 
 from claw_compose.engine import Stack
 from claw_native.servers import free_port
@@ -47,7 +49,11 @@ class ComposeStack(Stack):
         self.engine = engine
         self.receiver = Receiver(bridge_address(engine))
 
-    @property
+    def container(self, service: str) -> str:
+        """The name of a service's container, running or not."""
+        return f"{PROJECT}-{service}-1"
+
+    @cached_property
     def services(self) -> dict[str, dict[str, Any]]:
         """What runs: the services of the chosen profiles whose program there is."""
         every: dict[str, dict[str, Any]] = self.config()["services"]
@@ -206,12 +212,14 @@ def run_command(stack: ComposeStack, *words: str) -> subprocess.CompletedProcess
 def build_images(stack: ComposeStack, builder: Builder) -> list[str]:
     """Builds what the services of the stack run; returns the names."""
     rows = {row["image"]: row.get("build") for row in stack.services.values()}
-    for reference, build in rows.items():
-        if build:
-            builder.build_own(reference, build)
-        else:
-            assert repository(reference) in STAND_INS, f"{reference}: neither a stand-in nor a reason"
-            builder.build(reference)
+    # Ours take longest, mostly waiting for packages: side by side, and first.
+    with ThreadPoolExecutor() as pool:
+        waiting = [
+            pool.submit(builder.build_own, reference, build) for reference, build in rows.items() if build
+        ]
+        waiting += [pool.submit(builder.build, reference) for reference, build in rows.items() if not build]
+    for built in waiting:
+        built.result()
     return list(rows)
 
 

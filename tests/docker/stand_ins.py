@@ -1,8 +1,8 @@
 """Stand-ins for the images of docker-compose.prod.yml, built from Debian's packages under the pinned tags.
 
-This machine may be unable to pull; what is under test is the compose file with its configuration, users, mounts
-and limits, not the programs. A stand-in has the user, folders, volumes and start of the image whose place it takes
-(`images/<name>.Dockerfile`), with the same program in the version that Debian has.
+Where tests run, nothing may be pulled; what is under test is the compose file with its configuration, users,
+mounts and limits, not the programs. A stand-in has the user, folders, volumes and start of the image whose
+place it takes (`images/<name>.Dockerfile`), with the same program in the version that Debian has.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BUSYBOX = StandIn(name="busybox", packages=("busybox-static",), on="libc")
 
 BASES: dict[str, StandIn] = {stand_in.name: stand_in for stand_in in (LIBC, BUSYBOX)}
 
-# By the image's name without its tag, which stands in the compose file (and that of Python in our Dockerfiles).
+# By the image's name without its tag, which stands in the compose file, or in our Dockerfiles.
 STAND_INS: dict[str, StandIn] = {
     "prom/prometheus": _go("prometheus", "prometheus"),
     "prom/alertmanager": _go("alertmanager", "prometheus-alertmanager"),
