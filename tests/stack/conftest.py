@@ -192,7 +192,8 @@ class Nginx:
             process = subprocess.Popen([*self.command, "-e", "stderr"], stdout=out, stderr=err)
             self.pid = process.pid
             try:
-                self.wait_for(lambda: self._listens(port))
+                self.wait_for(lambda: self._listens(port) or process.poll() is not None)
+                assert process.poll() is None, self.read("error.log")
                 yield
             finally:
                 process.terminate()

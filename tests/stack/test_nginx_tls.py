@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,11 +16,13 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.stack.conftest import Door
 
     Public = tuple[httpx.Client, Door]
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def handshake(port: int, *, version: ssl.TLSVersion | None = None, ciphers: str = "") -> ssl.SSLSocket:
@@ -173,3 +177,26 @@ def test_a_broken_certificate_leaves_the_old_one_in_force(secure: Public) -> Non
 
     made.nginx.wait_for(lambda: "cannot load certificate key" in made.nginx.read("error.log"))
     assert secure[0].get("/healthz").status_code == 200
+
+
+def test_what_certbot_got_reaches_the_door(tmp_path: Path) -> None:
+    lineage, clone = tmp_path / "live/monitoring.example.com", tmp_path / "clone"
+    for folder in (lineage, clone / "secrets/tls", clone / "nginx", tmp_path / "bin"):
+        folder.mkdir(parents=True)
+    for name in ("fullchain.pem", "privkey.pem"):
+        (lineage / name).write_text(f"new {name}")
+        (lineage / name).chmod(0o600)
+    docker = tmp_path / "bin/docker"
+    docker.write_text('#!/bin/sh\necho "$PWD: docker $*"\n')
+    docker.chmod(0o755)
+    hook = shutil.copy(ROOT / "nginx/certbot-hook.sh", clone / "nginx")
+    environment = {"PATH": f"{docker.parent}:/usr/bin:/bin", "RENEWED_LINEAGE": str(lineage)}
+
+    done = subprocess.run([hook], cwd="/", env=environment, capture_output=True, text=True, check=True)
+
+    files = (clone / "secrets/tls").iterdir()
+    made = {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in files}
+    assert made == {name: (f"new {name}", 0o644) for name in ("fullchain.pem", "privkey.pem")}
+    assert done.stdout == (
+        f"{clone}: docker compose --env-file .env.prod -f docker-compose.prod.yml kill -s HUP nginx\n"
+    )

@@ -260,11 +260,10 @@ def test_every_probe_uses_a_module_that_exists() -> None:
 
 def test_the_door_that_is_probed_is_the_one_that_is_open(services: dict[str, Any]) -> None:
     mounted = {volume["target"]: volume["source"] for volume in services["prometheus"]["volumes"]}
-    opened = {volume["target"]: volume["source"] for volume in services["nginx"]["volumes"]}
     probed = Path(mounted[f"/etc/prometheus/targets/{MOUNTED_OVER}"])
 
     assert probed.parent == FOLDER / "doors"
-    assert probed.stem == Path(opened["/etc/nginx/door.conf"]).stem
+    assert probed.stem == services["nginx"]["environment"]["CLAW_NGINX_DOOR"]
     assert entries(FOLDER / "targets" / MOUNTED_OVER) == []
     assert [path.stem for path in DOORS] == sorted(path.stem for path in (ROOT / "nginx/doors").iterdir())
 
