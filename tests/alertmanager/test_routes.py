@@ -54,6 +54,25 @@ def test_every_alert_reaches_its_receivers(
     assert done.stdout.splitlines()[-1].split(",") == receivers
 
 
+def receivers() -> list[str]:
+    document = yaml.safe_load((ROOT / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8"))
+    return [receiver["name"] for receiver in document["receivers"]]
+
+
+@pytest.mark.parametrize("receiver", receivers())
+@pytest.mark.parametrize("alert", ["NotificationTest", "NotificationsFailing", "Watchdog"])
+@pytest.mark.parametrize("severity", ["none", "critical"])
+def test_a_test_of_one_receiver_reaches_that_one_only(
+    tools: Path, config_file: Path, *, receiver: str, alert: str, severity: str
+) -> None:
+    done = amtool(
+        tools,
+        *("config", "routes", "test", f"--config.file={config_file}", f"claw_test_receiver={receiver}"),
+        *(f"alertname={alert}", f"severity={severity}"),
+    )
+    assert done.stdout.splitlines()[-1] == receiver
+
+
 def test_the_table_has_a_row_for_every_alert_and_severity_and_no_other(
     alerting_rules: list[dict[str, Any]],
 ) -> None:

@@ -35,7 +35,13 @@ FOLDERS = (
     "promtail",
     "redis",
 )
-FILES = ("docker-compose.prod.yml", ".env.prod.example", "exporter/exporter.yml", "exporter/Dockerfile")
+FILES = (
+    "docker-compose.prod.yml",
+    ".env.prod.example",
+    "exporter/exporter.yml",
+    "exporter/Dockerfile",
+    "examples/chat/Dockerfile",
+)
 INFO = {"ServerVersion": "27.1.0", "MemTotal": 8 * 10**9, "MemoryLimit": True, "DockerRootDir": "/"}
 
 
@@ -119,7 +125,7 @@ def container(
             "Image": image,
             "Labels": {
                 "com.docker.compose.service": service,
-                "com.docker.compose.config-hash": more.get("config_hash", "the hash"),
+                "com.docker.compose.config-hash": more.get("config_hash", "hash"),
                 "com.docker.compose.oneoff": more.get("oneoff", "False"),
             },
         },
@@ -132,8 +138,8 @@ def _pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pristine") / "clone"
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name)
-    (folder / "exporter").mkdir()
     for name in FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copy(ROOT / ".env.prod.example", folder / ".env.prod")
     # As `umask 022` leaves them, whatever the umask of the tests.
@@ -157,12 +163,19 @@ def docker_socket(tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
+@pytest.fixture(scope="session")
+def _secrets(_pristine: Path, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("secrets") / "clone"
+    clone = Clone(Path(shutil.copytree(_pristine, folder)), tools / "docker-compose")
+    make_secrets(clone.stack, say=clone.say)
+    return clone.secret("")
+
+
 @pytest.fixture
-def ready(clone: Clone, docker_socket: Path, free_port: Callable[[], int]) -> Clone:
+def ready(clone: Clone, _secrets: Path, docker_socket: Path, free_port: Callable[[], int]) -> Clone:
     """A clone that may start: secrets made, ports free, only a note or two to make."""
     names = ("PROMETHEUS", "GRAFANA", "LOKI", "ALERTMANAGER", "CLAW_AI_BACKEND", "NGINX", "NGINX_TLS")
     ports = {f"CLAW_{name}_PORT": str(free_port()) for name in names}
     clone.set(CLAW_DOCKER_SOCKET=str(docker_socket), CLAW_NGINX_ADDRESS="127.0.0.1", **ports)
-    make_secrets(clone.stack, say=clone.say)
-    clone.said.clear()
+    shutil.copytree(_secrets, clone.secret(""))
     return clone

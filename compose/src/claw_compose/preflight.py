@@ -30,13 +30,16 @@ def findings(stack: Stack) -> list[Finding]:
     # A missing file is told by itself: everything else would follow from it.
     environment.read(stack.env_file)
     found = [finding for check in CHECKS for finding in _run(check, stack)]
-    try:
-        stack.config()
-    except CommandError:
-        pass  # told by machine.compose
-    else:
+    if _is_accepted(stack):
         found += [finding for check in CHECKS_WITH_COMPOSE for finding in _run(check, stack)]
     return sorted(dict.fromkeys(found), key=lambda finding: not finding.is_error)
+
+
+def _is_accepted(stack: Stack) -> bool:
+    try:
+        return bool(stack.active)
+    except CommandError:
+        return False  # told by machine.compose
 
 
 def _run(check: Callable[[Stack], Iterator[Finding]], stack: Stack) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ OTHERS_READ: Final = 0o004
 OTHERS_ENTER: Final = 0o005
 SHORTEST_PASSWORD: Final = 12
 SOON: Final = timedelta(days=14)
-SHOWN: Final = 5
+SHOWN: Final = 3
 
 
 def folder(stack: Stack) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ GIGABYTE: Final = 10**9
 MEMORY_LEAST_GB: Final = 4
 DISK_LEAST_GB: Final = 10
 PATIENCE_SECONDS: Final = 30
+MISSING_VARIABLE: Final = re.compile(r"required variable \w+ is missing a value")
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -49,6 +50,8 @@ def compose(stack: Stack) -> Iterator[Finding]:
         return
     done = stack.compose("config", "--quiet", check=False)
     for line in dict.fromkeys((done.stderr or done.stdout).splitlines()):
+        if MISSING_VARIABLE.search(line):
+            continue  # told by settings.required
         yield error(f"Compose: {line}") if done.returncode else warning(f"Compose: {line}")
 
 
@@ -56,9 +59,9 @@ def engine(stack: Stack) -> Iterator[Finding]:
     """Docker answers, is new enough, and can hold what is asked of it."""
     done = stack.docker("info", "--format", "{{json .}}", check=False, timeout_seconds=PATIENCE_SECONDS)
     info: dict[str, Any] = _object(done.stdout)
-    told = [*info.get("ServerErrors", []), *([done.stderr.strip()] if done.returncode else [])]
-    if told or not info.get("ServerVersion"):
-        yield error(f"Docker does not answer: {' '.join(told) or 'no version'}")
+    told = [*info.get("ServerErrors", []), done.stderr.strip() if done.returncode else ""]
+    if any(told) or not info.get("ServerVersion"):
+        yield error(f"Docker does not answer: {' '.join(filter(None, told)) or 'no version'}")
         return
     if version(info["ServerVersion"]) < ENGINE_LEAST:
         least = _dotted(ENGINE_LEAST)
