@@ -39,6 +39,7 @@ def test_without_postgres_requests_get_503_and_afterwards_succeed_again(
     assert response.headers["retry-after"] == "2"
     operations = "claw_ai_db_operation_duration_seconds_count"
     assert count.of(operations, operation="list_conversations", status="error") == 1
+    assert count.of("claw_ai_log_records_total", level="error") >= 2  # one for each request, at the least
     assert chat.client.get("/health").status_code == 503
     assert chat.client.get("/metrics").status_code == 200
     postgres.start()
