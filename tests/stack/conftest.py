@@ -280,9 +280,9 @@ def door(
     """Call it with `http` or `https`, the port of what stands behind, and variables of start.sh."""
 
     def make(kind: str, behind: int, **variables: str) -> Door:
-        made = Door(nginx("nginx"), free_port(), free_port(), free_port())
-        found, chosen = made.nginx, f"doors/{kind}.conf"
+        found, chosen = nginx("nginx"), f"doors/{kind}.conf"
         certificate(found.folder.parent / "tls", "localhost")
+        made = Door(found, free_port(), free_port(), free_port())
         done = found.configure(CLAW_NGINX_DOOR=kind, **{"CLAW_NGINX_TLS_PORT": str(made.tls), **variables})
         assert done.returncode == 0, done.stderr
         found.change("nginx.conf", "listen 8081;", f"listen 127.0.0.1:{made.inner};")
