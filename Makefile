@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PROJECTS := exporter examples/chat preview native compose
-SOURCES := $(addsuffix /src,$(PROJECTS)) jsonnet tests
+SOURCES := $(addsuffix /src,$(PROJECTS)) exporter/sbom.py jsonnet tests
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -121,6 +121,7 @@ check: $(READY) ## Format, lint, types, and no difference between sources and ge
 	@$(BIN)/ruff format --check --quiet $(SOURCES)
 	@$(BIN)/ruff check --quiet $(SOURCES)
 	@for project in $(PROJECTS); do $(BIN)/mypy --no-error-summary $$project/src; done
+	@$(BIN)/mypy --no-error-summary exporter/sbom.py
 	@$(BIN)/mypy --no-error-summary jsonnet tests
 	@$(BIN)/python -m claw_exporter.render --check
 	@$(BIN)/python jsonnet/generate.py --check
