@@ -19,7 +19,7 @@ from tests.docker.stand_ins import BASES, BUSYBOX, STAND_INS, StandIn, repositor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-RECIPES = Path(__file__).with_name("images")
+RECIPES = Path(__file__).with_name("recipes")
 PREFIX = "claw-stand-in"
 LABEL = "claw.fingerprint"
 BUILD_SECONDS = 240

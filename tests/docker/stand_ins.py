@@ -2,7 +2,7 @@
 
 Where tests run, nothing may be pulled; what is under test is the compose file with its configuration, users,
 mounts and limits, not the programs. A stand-in has the user, folders, volumes and start of the image whose
-place it takes (`images/<name>.Dockerfile`), with the same program in the version that Debian has.
+place it takes (`recipes/<name>.Dockerfile`), with the same program in the version that Debian has.
 """
 
 from __future__ import annotations

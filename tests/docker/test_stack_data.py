@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,21 @@ SAMPLES = 'count_over_time(up{job="prometheus"}[1h])'
 ROW = "kept-in-postgres"
 KEY = "kept-in-redis"
 SILENCE = "kept-in-alertmanager"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What was known before the stack was stopped.
+
+    Attributes:
+        moment: When.
+        known: What Prometheus said of that moment.
+        ends: How the first process of each service ended.
+    """
+
+    moment: float
+    known: list[dict[str, Any]]
+    ends: dict[str, int]
 
 
 def sql(stack: ComposeStack, statement: str) -> str:
@@ -55,17 +72,19 @@ def write_everywhere(stack: ComposeStack) -> None:
 
 
 @pytest.fixture(scope="module")
-def before(compose_stack: ComposeStack) -> tuple[float, Any]:
-    """A moment before everything was taken down and started again, and what Prometheus knew then."""
+def before(compose_stack: ComposeStack) -> Before:
+    """Everything was taken down and started again since."""
     wait_for(lambda: compose_stack.query(SAMPLES), seconds=60, what="Prometheus has a sample")
     write_everywhere(compose_stack)
     moment = time.time()
     known = compose_stack.query(SAMPLES, moment)
+    compose_stack.compose("stop", profiles=["*"], timeout_seconds=150)
+    ends = {name: compose_stack.inspect(name)["State"]["ExitCode"] for name in compose_stack.services}
     compose_stack.down()
     assert labelled(compose_stack, "ps", "--all", "--quiet") == []
     assert labelled(compose_stack, "network", "ls", "--quiet") == []
     compose_stack.up()
-    return moment, known
+    return Before(moment=moment, known=known, ends=ends)
 
 
 def labelled(stack: ComposeStack, *listing: str) -> list[str]:
@@ -73,11 +92,14 @@ def labelled(stack: ComposeStack, *listing: str) -> list[str]:
     return stack.docker(*listing, f"--filter=label=com.docker.compose.project={PROJECT}").stdout.split()
 
 
-def test_prometheus_keeps_its_samples(compose_stack: ComposeStack, before: tuple[float, Any]) -> None:
-    moment, known = before
+def test_prometheus_keeps_its_samples(compose_stack: ComposeStack, before: Before) -> None:
+    assert before.known
+    assert compose_stack.query(SAMPLES, before.moment) == before.known
 
-    assert known
-    assert compose_stack.query(SAMPLES, moment) == known
+
+def test_every_service_ends_by_itself_when_it_is_told_to(before: Before) -> None:
+    # Docker kills what does not, with 137, and what had to be written is not.
+    assert {name: code for name, code in before.ends.items() if code not in {0, 128 + signal.SIGTERM}} == {}
 
 
 @pytest.mark.usefixtures("before")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+import urllib.request
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.docker.stack import wait_for
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 # Killed all at once: a health check every 15 seconds, twice where a service waits for another.
 RECOVERY_SECONDS = 120
+ANSWERED = re.compile(r"claw_ai_ai_response_duration_seconds_count\{.*status=\"ok\".*\} [1-9]")
 SERVICES = [
     *(
         "alertmanager",
@@ -50,3 +53,27 @@ def test_a_killed_service_comes_back(
         return bool(row["RestartCount"] > killed[service] and row["State"]["Running"] and health == "healthy")
 
     wait_for(is_back, seconds=RECOVERY_SECONDS, what=f"{service} is back")
+
+
+def test_visitors_come_again_after_the_application_alone_was_killed(compose_stack: ComposeStack) -> None:
+    """Those who share its network with it must not be left behind in the old one."""
+    compose_stack.engine.kill(compose_stack.inspect("claw-ai-backend")["State"]["Pid"])
+
+    def answers() -> list[str]:
+        with urllib.request.urlopen(compose_stack.url("claw-ai-backend", "/metrics"), timeout=5) as page:  # noqa: S310 - ours
+            return [line for line in page.read().decode().splitlines() if ANSWERED.match(line)]
+
+    wait_for(answers, seconds=RECOVERY_SECONDS, what="the model answers the application's visitors")
+
+
+def test_docker_kill_counts_as_stopping_on_purpose(compose_stack: ComposeStack) -> None:
+    """As `docker stop` does: Docker leaves it alone until `up`. Only what dies by itself comes back."""
+    compose_stack.docker("kill", compose_stack.container("redis-exporter"))
+
+    def state() -> dict[str, Any]:
+        found: dict[str, Any] = compose_stack.inspect("redis-exporter")["State"]
+        return found
+
+    wait_for(lambda: state()["Status"] == "exited", seconds=20, what="it has stopped")
+    compose_stack.up()
+    assert state()["Running"]
