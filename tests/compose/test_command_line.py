@@ -26,6 +26,12 @@ def test_every_command_is_a_target_of_make_and_the_other_way_round() -> None:
     assert set(re.findall(r"\$\(PRODUCTION\) ([a-z-]+)", makefile)) == set(cli.COMMANDS)
 
 
+def test_every_command_is_documented() -> None:
+    page = (ROOT / "docs" / "MONITORING_DEPLOYMENT.md").read_text()
+
+    assert [name for name in cli.COMMANDS if not re.search(rf"make {name}\b", page)] == []
+
+
 def test_every_command_has_a_function() -> None:
     for command in cli.COMMANDS.values():
         assert callable(cli._function(command.target))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from claw_compose import backup_folder, environment
 from claw_compose.engine import COMPOSE_FILE
@@ -111,12 +112,29 @@ def ports(stack: Stack) -> Iterator[Finding]:
 
 
 def addresses(stack: Stack) -> Iterator[Finding]:
-    """Where the door listens is an address, not a name."""
+    """Where the door listens is an address, not a name; whom it believes are networks."""
     value = default(stack, "CLAW_NGINX_ADDRESS")
     try:
-        ip_address(value)
+        ip_address(value.removeprefix("[").removesuffix("]"))
     except ValueError:
         yield error(f"CLAW_NGINX_ADDRESS is '{value}': not an IP address, such as 0.0.0.0 or 127.0.0.1")
+    for network in re.findall(r"[^,\s]+", default(stack, "CLAW_NGINX_TRUSTED_PROXIES")):
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            yield error(f"CLAW_NGINX_TRUSTED_PROXIES names '{network}': not a network, such as 10.0.0.0/8")
+
+
+def log_files(stack: Stack) -> Iterator[Finding]:
+    """Log files of applications are where the settings say, and their time zone exists."""
+    folder = stack.repository / default(stack, "CLAW_APP_LOGS_DIR")
+    if stack.is_local and not folder.is_dir():
+        yield error(f"CLAW_APP_LOGS_DIR is '{folder}', which is no folder: make it (mkdir -p), or correct it")
+    zone = default(stack, "CLAW_APP_LOGS_TIMEZONE")
+    known = available_timezones()
+    # A machine may have no list of them.
+    if known and zone not in known:
+        yield error(f"CLAW_APP_LOGS_TIMEZONE is '{zone}': no time zone, such as UTC{nearest(zone, known)}")
 
 
 def seconds(text: str) -> int | None:
@@ -203,6 +221,7 @@ CHECKS: Final[tuple[Callable[[Stack], Iterator[Finding]], ...]] = (
     doors,
     root_url,
     addresses,
+    log_files,
     ports,
     retention,
     backups,
