@@ -109,9 +109,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def settled(engine: Engine, repository: Path) -> ComposeStack:
-    """The stack with settings and secrets, not started."""
-    return prepare(engine, repository)
+def settled(engine: Engine, repository: Path) -> Iterator[ComposeStack]:
+    """The stack with settings and secrets, not started; its notifications would arrive."""
+    stack = prepare(engine, repository)
+    with stack.receiver:
+        yield stack
 
 
 @pytest.fixture(scope="package")

@@ -226,9 +226,8 @@ def build_images(stack: ComposeStack, builder: Builder) -> list[str]:
 @contextmanager
 def running(stack: ComposeStack) -> Iterator[ComposeStack]:
     """The stack, up and healthy; afterwards nothing of it is left."""
-    with stack.receiver:
-        try:
-            stack.up()
-            yield stack
-        finally:
-            stack.down("--volumes", "--timeout=5")
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down("--volumes", "--timeout=5")

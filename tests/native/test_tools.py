@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from claw_native.apt import codename, own_sources, source_lines
+from claw_native.apt import Apt, codename, own_sources, source_lines
 from claw_native.errors import ToolError
-from claw_native.programs import DEMO_PROGRAMS, PROGRAMS, Wrapper
+from claw_native.programs import DEMO_PROGRAMS, ENGINE_PROGRAMS, PROGRAMS, Suite, Wrapper
 from claw_native.servers import HOST, Postgres, Process, accepts, free_port
 from claw_native.settings import Settings
 from claw_native.tools import _only_one, ensure_tools, tool
@@ -212,6 +212,32 @@ def test_the_table_of_programs_has_no_command_twice() -> None:
     names = [command.name for row in PROGRAMS for command in row.commands]
     assert len(names) == len(set(names))
     assert set(DEMO_PROGRAMS) <= {row.name for row in PROGRAMS}
+
+
+def test_the_parts_of_a_docker_engine_come_when_they_are_asked_for(
+    tmp_path: Path, path_with: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, version in (("dockerd", "24.0.7"), ("docker-proxy", "24.0.7"), ("curl", "8.0.1")):
+        program(path_with / name, prints=f"echo {version}")
+    rows = tuple(row for row in PROGRAMS if row.name in {"dockerd", "curl"})
+    monkeypatch.setattr("claw_native.tools.PROGRAMS", rows)
+    settings = settings_in(tmp_path)
+
+    assert set(ensure_tools(settings, say=lambda _: None)) == {"curl"}
+    assert ensure_tools(settings, ["dockerd"], say=lambda _: None)["dockerd"].version == "24.0.7"
+    assert {"docker", "dockerd", "containerd", "runc", "iptables"} <= set(ENGINE_PROGRAMS)
+    assert not set(ENGINE_PROGRAMS) & set(DEMO_PROGRAMS)
+
+
+def test_a_package_brings_its_own_libraries_and_not_those_of_other_programs(tmp_path: Path) -> None:
+    apt = Apt(tmp_path, Suite.STABLE)
+    found = apt.libraries(["redis-server", "redis-tools"])
+
+    assert {"libc6", "libjemalloc2"} <= found
+    # redis-server asks for adduser, and that for perl's.
+    assert not [name for name in found if "perl" in name]
+    assert apt.libraries(["tzdata"]) == set()
+    assert "Package: tzdata\n" in apt.describe(["tzdata"])
 
 
 @pytest.mark.parametrize("wrapper", [Wrapper.PLAIN, Wrapper.NOT_ROOT])
