@@ -133,7 +133,7 @@ class Apt:
         return sorted(name for name in names if not C_LIBRARY.match(name))
 
     def libraries(self, packages: Iterable[str]) -> set[str]:
-        """Returns the library packages that these need themselves, however deep; not those of other programs."""
+        """Returns the library packages these need themselves, however deep; not those of other programs."""
         self._update()
         direct = set(DEPENDS.findall(self._apt("apt-cache", "depends", *WITHOUT, *packages)))
         return direct | self._depended_on(direct) if direct else set()
