@@ -361,6 +361,13 @@ def test_positions_are_kept_on_a_volume(compose: dict[str, Any]) -> None:
     assert (mounts[folder]["type"], mounts[folder]["source"]) == ("volume", "promtail-data")
 
 
+def test_alloy_goes_on_in_the_files_where_promtail_stopped(compose: dict[str, Any]) -> None:
+    folder = str(Path(CONFIG["positions"]["filename"]).parent)
+    mounts = {volume["target"]: volume for volume in compose["services"]["alloy"]["volumes"]}
+
+    assert (mounts[folder]["source"], mounts[folder]["read_only"]) == ("promtail-data", True)
+
+
 def test_the_shipper_waits_for_loki_longer_than_an_upgrade_takes() -> None:
     backoff = CONFIG["clients"][0]["backoff_config"]
 
