@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,8 @@ def container(
         "State": {
             "Status": state,
             "ExitCode": more.get("exit_code", 0),
-            "StartedAt": more.get("started", "2026-11-21T09:00:00.123456789Z"),
+            # After every file of the clone was written.
+            "StartedAt": more.get("started", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}789Z"),
             **({"Health": {"Status": health}} if health else {}),
         },
         "Config": {

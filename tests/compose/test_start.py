@@ -104,6 +104,36 @@ def test_nothing_is_built_for_a_service_that_is_not_wanted(built: Clone) -> None
     assert calls(built, "build") == []
 
 
+def test_what_runs_with_older_files_is_restarted_and_waited_for(built: Clone) -> None:
+    old = {"started": "2026-01-01T00:00:00.123456789Z"}
+    built.answer("^compose .* restart ")
+    built.runs(
+        container("alertmanager", "prom/alertmanager:v0.34.0", **old),
+        container("redis-exporter", "oliver006/redis_exporter:v1.88.0", **old),
+        # It notices changes itself.
+        container("prometheus", "prom/prometheus:v3.13.3", **old),
+        container("postgres", "postgres:17.11-alpine"),
+        container("loki", "grafana/loki:3.7.6", state="exited", **old),
+    )
+
+    assert up(built.stack, say=built.say) == 0
+    assert calls(built, "restart") == ["restart alertmanager redis-exporter"]
+    assert len(calls(built, "up ")) == 2
+    assert (
+        "Restarting alertmanager, redis-exporter: their files have changed since they started" in built.said
+    )
+    assert up(built.stack, ["postgres"], say=built.say) == 0
+    assert len(calls(built, "restart")) == 1
+
+
+def test_a_docker_elsewhere_has_a_clock_of_its_own_so_nothing_is_restarted(built: Clone) -> None:
+    built.environ["DOCKER_HOST"] = "ssh://elsewhere"
+    built.runs(container("alertmanager", "prom/alertmanager:v0.34.0", started="2026-01-01T00:00:00Z"))
+    up(built.stack, say=built.say)
+
+    assert calls(built, "restart") == []
+
+
 def test_a_build_that_fails_is_told(built: Clone) -> None:
     built.answer("^image inspect --format {{.Created}}", code=1)
     built.answer("^compose .* build ", code=1)

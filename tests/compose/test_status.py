@@ -130,6 +130,14 @@ def test_what_does_not_run_or_is_not_healthy_needs_attention(running: Clone) -> 
     assert row[1:4] == ["running", "unhealthy", "4"]
 
 
+def test_what_runs_with_older_files_needs_attention(running: Clone) -> None:
+    there = all_containers(running)
+    image = there["nginx"]["Config"]["Image"]
+    running.runs(*(there | {"nginx": container("nginx", image, started="2026-01-01T00:00:00Z")}).values())
+
+    assert "nginx runs with files that have changed since:  make up" in attention(running)
+
+
 def test_another_version_than_the_file_says_needs_attention(running: Clone) -> None:
     there = all_containers(running)
     there["loki"] = container("loki", "grafana/loki:3.6.0")

@@ -75,6 +75,7 @@ def test_changed_settings_a_newer_image_and_a_newer_source_are_told(current: Clo
         current,
         redis=container("redis", images["redis"], config_hash="another"),
         loki=container("loki", images["loki"], image_id="sha256:old"),
+        nginx=container("nginx", images["nginx"], started="2026-01-01T00:00:00Z"),
     )
     current.answer("^image inspect --format {{.Id}} grafana/loki", "sha256:new\n")
     current.answer("^image inspect --format {{.Created}} claw-exporter", code=1)
@@ -84,6 +85,7 @@ def test_changed_settings_a_newer_image_and_a_newer_source_are_told(current: Clo
     assert {name: row[2] for name, row in rows(current).items()} == {
         "exporter": "is built anew",
         "loki": "newer image",
+        "nginx": "files",
         "redis": "settings",
     }
 

@@ -7,13 +7,12 @@ import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from claw_compose import backup_folder, containers, preflight, secret_files
+from claw_compose import backup_folder, configuration, containers, preflight, secret_files
 from claw_compose.errors import ComposeError, SettingsError
 from claw_compose.finding import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from claw_compose.containers import Container
     from claw_compose.engine import Stack
@@ -57,15 +56,28 @@ def up(stack: Stack, services: Sequence[str] = (), *, say: Callable[[str], None]
         say(f"Building {', '.join(stale)}")
         if stack.compose("build", *stale, capture=False, check=False).returncode:
             raise ComposeError("an image was not built; Docker says why above")
+    _start(stack, services, say)
+    behind = [
+        name
+        for name in configuration.changed(stack, containers.find(stack))
+        if not services or name in services
+    ]
+    if behind:
+        say(f"Restarting {', '.join(behind)}: their files have changed since they started")
+        stack.compose("restart", *behind, capture=False, check=False)
+        _start(stack, services, say)
+    for line in _where_to_go(stack):
+        say(line)
+    return 0
+
+
+def _start(stack: Stack, services: Sequence[str], say: Callable[[str], None]) -> None:
     wait = ("--wait", "--wait-timeout", str(WAIT_SECONDS))
     done = stack.compose("up", "-d", *wait, "--remove-orphans", *services, capture=False, check=False)
     if done.returncode:
         for line in _troubles(stack):
             say(line)
         raise ComposeError("\nNot everything came up. `make status` tells how it is now.")
-    for line in _where_to_go(stack):
-        say(line)
-    return 0
 
 
 def down(stack: Stack, *, say: Callable[[str], None]) -> int:
@@ -131,14 +143,7 @@ def _newest(stack: Stack, build: dict[str, Any]) -> float:
     dockerfile = context / str(build.get("dockerfile", "Dockerfile"))
     copied = re.findall(r"^COPY ((?!--from).+) \S+$", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
     names = [word for line in copied for word in shlex.split(line) if not word.startswith("--")]
-    files = (path for name in names for path in _files(context / name))
-    return max([path.stat().st_mtime for path in (dockerfile, *files)])
-
-
-def _files(path: Path) -> Iterator[Path]:
-    for found in path.rglob("*") if path.is_dir() else (path,):
-        if found.is_file() and "__pycache__" not in found.parts:
-            yield found
+    return configuration.newest([dockerfile, *(context / name for name in names)])
 
 
 def _troubles(stack: Stack) -> Iterator[str]:

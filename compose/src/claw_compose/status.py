@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from claw_compose import backup_folder, certificate, containers, web
+from claw_compose import backup_folder, certificate, configuration, containers, web
 from claw_compose.checks.settings import door
 from claw_compose.errors import ComposeError
 
@@ -94,14 +94,15 @@ def _rows(stack: Stack, there: dict[str, Container]) -> Iterator[tuple[str, ...]
 def _since(container: Container) -> str:
     if container.state != "running" or container.started.startswith(NEVER):
         return "-"
-    text = re.sub(r"(\.\d{6})\d+", r"\1", container.started)
-    return age(datetime.now(UTC) - datetime.fromisoformat(text))
+    return age(datetime.now(UTC) - datetime.fromtimestamp(configuration.started(container), UTC))
 
 
 def _of_containers(stack: Stack, there: dict[str, Container]) -> Iterator[str]:
     missing = sorted(set(stack.active) - set(there))
     if missing:
         yield f"{len(missing)} not there ({', '.join(missing)}):  make up"
+    for name in configuration.changed(stack, there):
+        yield f"{name} runs with files that have changed since:  make up"
     for name, container in sorted(there.items()):
         if name not in stack.active:
             yield f"{name} runs, but COMPOSE_PROFILES leaves it out:  make up   removes it"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from claw_compose import containers, parts
+from claw_compose import configuration, containers, parts
 from claw_compose.start import stale_builds
 from claw_compose.status import age, last_backup, lined_up
 from claw_compose.versions import Image, Step, advice, step
@@ -68,6 +68,7 @@ def upgrade_check(stack: Stack, *, say: Callable[[str], None]) -> int:
 def _changes(stack: Stack, there: dict[str, Container]) -> Iterator[tuple[str, ...]]:
     """Yields a row for each container that `up` would replace or remove."""
     hashes = dict(line.split() for line in stack.compose("config", "--hash", "*").stdout.splitlines() if line)
+    behind = configuration.changed(stack, there)
     rebuilt = {stack.active[name]["image"] for name in stale_builds(stack, [])}
     for name, container in sorted(there.items()):
         if name not in stack.active:
@@ -76,6 +77,7 @@ def _changes(stack: Stack, there: dict[str, Container]) -> Iterator[tuple[str, .
         wanted = stack.active[name]["image"]
         what = [WORDS[step(Image.of(container.image), Image.of(wanted))]]
         what.append("is built anew" if wanted in rebuilt else _newer_build(stack, container, wanted))
+        what.append("files" if name in behind else "")
         if container.config_hash != hashes.get(name) and container.image == wanted:
             what.append("settings")
         if any(what):
