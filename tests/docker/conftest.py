@@ -20,11 +20,14 @@ from tests.docker.stack import ComposeStack, build_images, copy_repository, prep
 
 from claw_native.errors import NativeError
 from claw_native.settings import Settings, read_settings
+from claw_native.tools import ensure_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+# What the tests themselves run, besides the engine.
+TOOLS = ("docker", "docker-compose", "curl")
 # Of one test with the fixtures it needs: images are built within the first one.
 TIMEOUT_SECONDS = 600
 
@@ -82,6 +85,7 @@ def builder(docker_settings: Settings, say: Callable[[str], None]) -> Iterator[B
             if reason := "" if host else impossible():
                 _give_up(reason)
             stack.enter_context(_only_one(docker_settings, say))
+            ensure_tools(docker_settings, TOOLS, say=say)
             layers = Layers(docker_settings.run_dir / "docker" / "images", say=say)
             if host:
                 engine = given_engine(host, docker_settings, say)
@@ -94,6 +98,13 @@ def builder(docker_settings: Settings, say: Callable[[str], None]) -> Iterator[B
         except (EngineError, NativeError) as error:
             _give_up(str(error))
         yield builder
+
+
+@pytest.fixture(scope="package")
+def tools(builder: Builder, docker_settings: Settings) -> Path:
+    """The folder of docker, docker-compose and curl: nothing can be fetched once the network is another."""
+    assert builder
+    return docker_settings.bin_dir
 
 
 @pytest.fixture(scope="package")

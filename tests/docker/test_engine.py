@@ -111,6 +111,7 @@ def test_an_engine_that_does_not_start_says_why(
         pass
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(("demand", "code"), [("", 0), ("required", 1)])
 def test_where_there_is_no_engine_tests_are_skipped_unless_required(
     docker_settings: Settings, tmp_path: Path, demand: str, code: int
