@@ -1,7 +1,7 @@
 """Which services run with files that have changed since they started.
 
 Compose restarts a container when its settings change, not when a file that it mounts does: after `git pull`
-it would go on with what it read before. A file that was replaced, as git does, cannot even be seen from inside.
+it would go on with what it read before. A file that git replaced cannot even be seen from inside.
 """
 
 from __future__ import annotations
