@@ -242,6 +242,19 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _remove_groups(group: str) -> None:
     for top in (*CGROUPS.glob(group), *CGROUPS.glob(f"*/{group}")):
-        for folder in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
+        for folder in (*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top):
+            _remove_group(folder)
+
+
+def _remove_group(folder: Path) -> None:
+    # A process that has just been killed may still be in it.
+    deadline = time.monotonic() + STOP_SECONDS
+    while True:
+        try:
             folder.rmdir()
-        top.rmdir()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return

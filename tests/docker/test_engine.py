@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.docker import engine as module
-from tests.docker.engine import CGROUPS, EngineError, private_engine
+from tests.docker.engine import CGROUPS, EngineError, _remove_groups, private_engine
 from tests.docker.stack import ROOT, wait_for
 
 from claw_native.settings import Settings
@@ -81,6 +82,9 @@ def test_an_engine_dies_with_its_tests(own_settings: Settings) -> None:
         victim.send_signal(signal.SIGKILL)
 
     wait_for(lambda: not processes(str(folder)), seconds=20, what="every process has ended")
+    # Nobody was left to do it.
+    shutil.rmtree(folder)
+    _remove_groups(folder.name)
 
 
 def test_only_root_is_asked_to_start_one(monkeypatch: pytest.MonkeyPatch, own_settings: Settings) -> None:
