@@ -76,7 +76,7 @@ NO_PROGRAM: dict[str, str] = {
     "grafana/loki": "not in Debian; its configuration is checked against the keys that exist",
     "grafana/promtail": "not in Debian; its pipeline runs over sample lines in tests/stack",
     "grafana/alloy": "not in Debian; it reads Promtail's configuration",
-    "ghcr.io/google/cadvisor": "Debian's testing suite has it no more",
+    "ghcr.io/google/cadvisor": "not in Debian; only what the compose file says of it is checked",
 }
 
 
