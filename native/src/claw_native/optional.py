@@ -117,7 +117,7 @@ def write_promtail(settings: Settings) -> None:
     document["positions"] = {"filename": str(folder / "positions.yaml")}
     for client in document["clients"]:
         client["external_labels"] = {"host": platform.node()}
-    (containers,) = document["scrape_configs"]
+    (containers,) = (job for job in document["scrape_configs"] if job["job_name"] == "containers")
     document["scrape_configs"] = [
         {
             "job_name": "files",
