@@ -1,4 +1,3 @@
-#!/usr/bin/env -S python3 -I -S
 """Stands in for `docker` where no engine is needed: answers from a table, and writes down what it was asked.
 
 `docker compose config` is answered by the real Compose, which needs no engine for it.

@@ -65,27 +65,23 @@ class Stack:
         """
         return environment.effective(self.env_file, self.environ)
 
-    @cached_property
+    @property
     def compose_program(self) -> list[str]:
         """How Compose is called here: Docker's plugin, or the program of its own.
 
         Raises:
             CommandError: There is neither.
         """
-        docker = self._which("docker")
-        if docker and self._runs([docker, "compose", "version"]):
-            return [docker, "compose"]
-        for found in (self._which("docker-compose"), self.repository / ".run/tools/bin/docker-compose"):
-            if found and self._runs([str(found), "version"]):
-                return [str(found)]
-        raise CommandError(
-            "Docker Compose is missing: install Docker's Compose plugin (docker compose version)"
-        )
+        return self._found_compose[0]
 
-    @cached_property
+    @property
     def compose_version(self) -> str:
-        """The version of Compose, such as 2.40.3."""
-        return self._run([*self.compose_program, "version", "--short"]).stdout.strip()
+        """The version of Compose, such as 2.40.3.
+
+        Raises:
+            CommandError: There is none.
+        """
+        return self._found_compose[1]
 
     def compose(
         self, *arguments: str, profiles: Sequence[str] = (), **options: Unpack[Options]
@@ -170,11 +166,23 @@ class Stack:
     def _which(self, program: str) -> str | None:
         return shutil.which(program, path=self.environ.get("PATH", ""))
 
-    def _runs(self, command: list[str]) -> bool:
+    @cached_property
+    def _found_compose(self) -> tuple[list[str], str]:
+        """The program that is Compose here, and its version."""
+        docker, own = self._which("docker"), self._which("docker-compose")
+        fetched = str(self.repository / ".run/tools/bin/docker-compose")
+        candidates = ([docker, "compose"] if docker else None, [own] if own else None, [fetched])
+        for program in filter(None, candidates):
+            version = self._version(program)
+            if version is not None:
+                return program, version
+        raise CommandError("Docker Compose is missing: install Docker Engine with its Compose plugin")
+
+    def _version(self, program: list[str]) -> str | None:
         try:
-            return self._run(command, check=False, timeout_seconds=PROBE_SECONDS).returncode == 0
+            return self._run([*program, "version", "--short"], timeout_seconds=PROBE_SECONDS).stdout.strip()
         except CommandError:
-            return False
+            return None
 
     def _run(self, command: list[str], **options: Unpack[Options]) -> subprocess.CompletedProcess[str]:
         pipe = subprocess.PIPE if options.get("capture", True) else None
