@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.docker.namespace import Network
+from tests.docker.namespace import BRIDGE, Network
 
 from claw_native.errors import NativeError
 from claw_native.programs import ENGINE_PROGRAMS
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60
 STOP_SECONDS = 30
-BRIDGE = "172.17.0.1"
 CGROUPS = Path("/sys/fs/cgroup")
 # The first process of the namespaces: its end is the end of all others, the kernel sees to it.
 # Containers may ask for mounts that follow the machine's (`rslave`), so the root is shared, as with systemd.

@@ -15,7 +15,7 @@ import socket
 import struct
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -24,9 +24,20 @@ if TYPE_CHECKING:
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS = 0x8914
 IFF_UP_RUNNING = 0x1 | 0x40
+IP_FREEBIND = 15
+# The machine's address in the namespace, as containers see it.
+BRIDGE = "172.17.0.1"
 DNS_PORT = 53
 NO_SUCH_NAME = b"\x81\x83"
 HEADERS_END = b"\r\n\r\n"
+
+
+def _name_server() -> socket.socket:
+    # The bridge is not there yet. A socket of every address would answer from another than was asked.
+    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    names.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+    names.bind((BRIDGE, DNS_PORT))
+    return names
 
 
 def _check(result: int, doing: str) -> None:
@@ -46,7 +57,6 @@ class Network:
         self.proxy = ""
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._outside = Outside()
-        self._names = NoNames()
 
     def __enter__(self) -> Self:
         """Moves in.
@@ -63,7 +73,7 @@ class Network:
             listener = socket.create_server(("127.0.0.1", 0))
             self.proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self._outside.serve(listener)
-            self._names.start()
+            self._outside.answer(_name_server())
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -73,45 +83,26 @@ class Network:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._outside.stop()
-        self._names.stop()
         _check(self._libc.setns(self._before, CLONE_NEWNET), "cannot return to the network")
         os.close(self._before)
 
 
-class NoNames:
+class NoNames(asyncio.DatagramProtocol):
     """A DNS server that knows no name: who asks is told at once, and waits for no server out of reach."""
 
-    def __init__(self) -> None:
-        self._socket: socket.socket | None = None
-        self._thread = threading.Thread(target=self._serve, name="dns", daemon=True)
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._transport = transport
 
-    def start(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("0.0.0.0", DNS_PORT))  # noqa: S104 - of a network of its own
-        self._thread.start()
-
-    def stop(self) -> None:
-        if self._socket:
-            # No question is empty.
-            self._socket.sendto(b"", ("127.0.0.1", DNS_PORT))
-            self._thread.join()
-            self._socket.close()
-
-    def _serve(self) -> None:
-        assert self._socket
-        while True:
-            question, client = self._socket.recvfrom(4096)
-            if not question:
-                return
-            # The question itself, with the flags of an answer: there is no such name.
-            self._socket.sendto(question[:2] + NO_SUCH_NAME + question[4:], client)
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        # The question itself, with the flags of an answer: there is no such name.
+        self._transport.sendto(data[:2] + NO_SUCH_NAME + data[4:], addr)
 
 
 class Outside:
     """An HTTP proxy whose thread was started before the namespace was made, and so is not in it."""
 
     def __init__(self) -> None:
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | asyncio.DatagramTransport] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
@@ -122,6 +113,10 @@ class Outside:
         started = asyncio.start_server(self._serve, sock=listener)
         self._servers.append(asyncio.run_coroutine_threadsafe(started, self._loop).result())
 
+    def answer(self, names: socket.socket) -> None:
+        started = self._loop.create_datagram_endpoint(NoNames, sock=names)
+        self._servers.append(asyncio.run_coroutine_threadsafe(started, self._loop).result()[0])
+
     def stop(self) -> None:
         async def end() -> None:
             for server in self._servers:
@@ -130,6 +125,7 @@ class Outside:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # transports close in the next round
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)

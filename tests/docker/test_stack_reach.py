@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -167,3 +168,15 @@ def test_a_network_of_the_inside_has_no_way_out(
         assert reached(engine, f"{PROJECT}_{network}", address) == set()
     finally:
         engine.docker("rm", "--force", outside)
+
+
+def test_a_name_that_is_nobodys_is_unknown_at_once(compose_stack: ComposeStack) -> None:
+    """Of the tests' own engine: a service that cannot run here must look like one that is stopped."""
+    if not compose_stack.engine.proxy:
+        pytest.skip("an engine that was given has the machine's names")
+    started = time.monotonic()
+    words = ("exec", compose_stack.container("prometheus"), "wget", "-q", "-O", "-", "http://grafana:3000/")
+    done = compose_stack.docker(*words, check=False)
+
+    assert "bad address" in done.stderr
+    assert time.monotonic() - started < CONNECT_SECONDS
