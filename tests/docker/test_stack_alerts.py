@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 from tests.docker.stack import wait_for
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 EVALUATION_SECONDS = 90
 # Alertmanager waits half a minute for more of a group; before that, Prometheus scrapes and evaluates.
 DELIVERY_SECONDS = 120
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _critical(compose_stack: ComposeStack) -> None:
+    """An alert that is on its way while the other tests wait for theirs."""
+    labels = {"alertname": "Critical", "severity": "critical", "host": "main"}
+    alert = {"labels": labels, "startsAt": datetime.now(UTC).isoformat()}
+    compose_stack.ask("alertmanager", "/api/v2/alerts", [alert])
 
 
 def rules_of(stack: ComposeStack) -> list[dict[str, Any]]:
@@ -55,10 +64,6 @@ def test_the_heartbeat_goes_from_prometheus_to_its_receiver(compose_stack: Compo
 
 
 def test_a_critical_alert_reaches_whoever_is_on_call(compose_stack: ComposeStack) -> None:
-    labels = {"alertname": "Critical", "severity": "critical", "host": "main"}
-    alert = {"labels": labels, "startsAt": datetime.now(UTC).isoformat()}
-    compose_stack.ask("alertmanager", "/api/v2/alerts", [alert])
-
     def arrived() -> bool:
         return "Critical" in compose_stack.receiver.alerts("/oncall")
 
