@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.compose.conftest import Clone, container
 
 from claw_compose.errors import ComposeError, SettingsError
+from claw_compose.revision import revision
 from claw_compose.start import down, logs, up
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXPORTER = "claw-exporter:0.1.0"
 
@@ -77,6 +83,25 @@ def test_an_image_of_ours_that_is_missing_is_built(built: Clone) -> None:
 
     assert calls(built, "build") == ["build exporter"]
     assert "Building exporter" in built.said
+
+
+def test_an_image_of_ours_is_labelled_with_the_commit(built: Clone) -> None:
+    built.answer("^image inspect --format {{.Created}}", code=1)
+    stack = built.stack
+    git = ["git", "-C", str(stack.repository), "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "x"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+    up(stack, say=built.say)
+
+    assert stack.environ["CLAW_IMAGE_REVISION"] == head.strip()
+    assert datetime.fromisoformat(stack.environ["CLAW_IMAGE_CREATED"]).tzinfo
+
+
+def test_without_a_commit_nothing_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert revision(tmp_path).labels == {}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert revision(tmp_path).labels == {}
 
 
 def test_an_image_older_than_its_source_is_built(built: Clone) -> None:

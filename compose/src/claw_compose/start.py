@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from claw_compose import backup_folder, configuration, containers, preflight, secret_files
 from claw_compose.errors import ComposeError, SettingsError
 from claw_compose.finding import nearest
+from claw_compose.revision import revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,7 @@ def up(stack: Stack, services: Sequence[str] = (), *, say: Callable[[str], None]
     stale = stale_builds(stack, services)
     if stale:
         say(f"Building {', '.join(stale)}")
+        stack.environ = revision(stack.repository).labels | stack.environ
         if stack.compose("build", *stale, capture=False, check=False).returncode:
             raise ComposeError("an image was not built; Docker says why above")
     _start(stack, services, say)
