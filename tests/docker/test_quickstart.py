@@ -5,6 +5,7 @@ Grafana and Loki have no program here: `SERVICES` names the others, and their tw
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -24,8 +25,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "MONITORING_QUICKSTART.md"
 BLOCK = re.compile(r"^```bash compose\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CONNECTION_REFUSED = 7
 NOBODY_THERE = ("curl http://localhost:3000/", "curl http://localhost:3100/")
-# It says that Grafana and the others do not run.
-NEEDS_ATTENTION = ("make status",)
+# It says that Grafana and the others do not run: its exit code is 1, which make turns into 2.
+NEEDS_ATTENTION = {"make status": 2}
 
 
 def lines() -> list[str]:
@@ -51,8 +52,10 @@ def clone(compose_stack: ComposeStack, tmp_path: Path) -> Iterator[Stack]:
     """A clone without settings, secrets and data, where nothing else runs."""
     compose_stack.down()
     left_behind = shutil.ignore_patterns(".env.test", "backups")
-    # With the times of the files: the images are not older than those.
     folder = shutil.copytree(compose_stack.repository, tmp_path / "claw", ignore=left_behind)
+    # Our images are there, built from these very files; a second time, as a user's first, is not needed.
+    for path in folder.rglob("*"):
+        os.utime(path, (0, 0))
     shutil.rmtree(folder / "secrets")
     (folder / "secrets").mkdir(mode=0o755)
     environ = {name: text for name, text in compose_stack.environ.items() if name != "COMPOSE_PROJECT_NAME"}
@@ -70,7 +73,7 @@ def test_the_first_part_of_the_quickstart_runs_as_it_stands(clone: Stack) -> Non
     said = {}
     for line in lines():
         done = typed(clone, line)
-        wanted = CONNECTION_REFUSED if line.startswith(NOBODY_THERE) else int(line in NEEDS_ATTENTION)
+        wanted = CONNECTION_REFUSED if line.startswith(NOBODY_THERE) else NEEDS_ATTENTION.get(line, 0)
         assert done.returncode == wanted, f"{line}\n{done.stdout}{done.stderr}"
         said[line.partition(" #")[0].rstrip()] = done.stdout
 
