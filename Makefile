@@ -70,8 +70,8 @@ backup: ## Write a consistent, checksummed backup of everything that is kept
 	@$(PRODUCTION) backup
 
 .PHONY: restore
-restore: ## Put a backup back: BACKUP=folder
-	@$(PRODUCTION) restore $(BACKUP)
+restore: ## Put a backup back: BACKUP=folder, and OPTIONS="--only grafana --yes"
+	@$(PRODUCTION) restore $(BACKUP) $(OPTIONS)
 
 .PHONY: notify-test
 notify-test: ## Send a test notification through every receiver, and say which of them took it

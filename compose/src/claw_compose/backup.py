@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
-import subprocess
 import tarfile
 import tempfile
 from contextlib import closing, contextmanager
@@ -20,6 +18,7 @@ from claw_compose.dumps import GLOBALS, Server, dump_file
 from claw_compose.errors import ComposeError
 from claw_compose.manifest import Entry, LeftOut, Manifest
 from claw_compose.parts import CONFIGURATION, CONFIGURATION_PATHS, PARTS, POSTGRES
+from claw_compose.revision import revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +73,7 @@ def create(stack: Stack, *, say: Callable[[str], None], suffix: str = "") -> tup
     partial.mkdir(mode=0o700)
     manifest = Manifest(
         tool_version=manifests.VERSION,
-        revision=_revision(stack.repository),
+        revision=revision(stack.repository).commit,
         project=stack.project,
         started=_text(started),
     )
@@ -274,15 +273,6 @@ def ending_cleanly() -> Iterator[None]:
     finally:
         for one, handler in zip(signals, before, strict=True):
             signal.signal(one, handler)
-
-
-def _revision(repository: Path) -> str:
-    """Which commit a new machine needs; empty without git."""
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    command = [git, "-C", str(repository), "rev-parse", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - constants
 
 
 def _text(moment: datetime) -> str:
