@@ -43,7 +43,12 @@ DISK = {
 TARGET = {"alertname": "TargetDown", "severity": "critical", "job": "app", "host": "main"}
 HOST = {"alertname": "HostDown", "severity": "critical", "host": "main"}
 DOOR = {"alertname": "PublicDoorDown", "severity": "critical", "host": "main", "target": "https://m/healthz"}
-PROBE = DOOR | {"alertname": "ProbeFailed", "severity": "warning", "module": "https_2xx", "instance": "p:9115"}
+PROBE = DOOR | {
+    "alertname": "ProbeFailed",
+    "severity": "warning",
+    "module": "https_2xx",
+    "instance": "p:9115",
+}
 BURN = {
     "alertname": "HttpAvailabilityBudgetBurn",
     "severity": "critical",
