@@ -15,6 +15,9 @@ fail() {
 
 [[ $CLAW_HOST_NAME =~ ^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$ && $CLAW_HOST_NAME != main ]] ||
   fail "CLAW_HOST_NAME is '$CLAW_HOST_NAME': not lower case letters, digits, dots and hyphens, or the main machine's; example web-2"
+# The exporters ask for no password: on every address, they would answer the internet.
+[[ $CLAW_HOST_ADDRESS != 0.0.0.0 && $CLAW_HOST_ADDRESS != "::" && $CLAW_HOST_ADDRESS != "[::]" ]] ||
+  fail "CLAW_HOST_ADDRESS is '$CLAW_HOST_ADDRESS', which is every address of this machine: write its private one; example 10.8.0.2"
 [[ $CLAW_HOST_DOOR_URL =~ ^https://[A-Za-z0-9.:-]+$ ]] ||
   fail "CLAW_HOST_DOOR_URL is '$CLAW_HOST_DOOR_URL': not https:// and a name, without a path; example https://monitoring.example.com"
 [[ -s $password ]] ||

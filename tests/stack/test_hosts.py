@@ -190,6 +190,7 @@ class Shipper:
     def start(self, **settings: str) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,
+            "CLAW_HOST_ADDRESS": "10.8.0.2",
             "CLAW_HOST_NAME": "web-2",
             "CLAW_HOST_DOOR_URL": "https://monitoring.example.com",
             **settings,
@@ -278,6 +279,14 @@ def test_a_door_without_tls_or_with_a_path_is_refused(shipper: Shipper, url: str
 
     assert (done.returncode, done.stdout) == (2, "")
     assert f"CLAW_HOST_DOOR_URL is '{url}'" in done.stderr
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "[::]"])  # noqa: S104 - what is refused
+def test_every_address_at_once_is_refused(shipper: Shipper, address: str) -> None:
+    done = shipper.start(CLAW_HOST_ADDRESS=address)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"CLAW_HOST_ADDRESS is '{address}'" in done.stderr
 
 
 def test_an_empty_password_is_refused(shipper: Shipper) -> None:
