@@ -50,6 +50,7 @@ def test_the_help_names_every_command_and_the_exit_codes(capsys: pytest.CaptureF
 def test_a_command_gets_its_arguments(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(start, "up", lambda stack, services, say: seen.extend([stack, services, say]))
+    (clone.folder / "my.env").touch()
 
     assert cli.main(["--env-file", "my.env", "up", "loki", "redis"], repository=clone.folder) == 0
     assert seen[0].env_file == clone.folder / "my.env"
@@ -76,9 +77,12 @@ def test_what_goes_wrong_is_an_exit_code(
     assert capsys.readouterr().err.strip() == str(raised)
 
 
-def test_it_runs_as_a_module_and_finds_the_repository_from_anywhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", sorted(set(cli.COMMANDS) - {"restore"}))
+def test_it_runs_as_a_module_from_anywhere_and_tells_that_there_are_no_settings(
+    tmp_path: Path, command: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "claw_compose", "--env-file", str(tmp_path / "none"), "preflight"],
+        [sys.executable, "-m", "claw_compose", "--env-file", str(tmp_path / "none"), command],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT / "compose" / "src")},
         capture_output=True,
@@ -87,7 +91,7 @@ def test_it_runs_as_a_module_and_finds_the_repository_from_anywhere(tmp_path: Pa
     )
 
     assert done.returncode == 2
-    assert f"{tmp_path}/none is missing" in done.stderr
+    assert done.stderr.startswith(f"{tmp_path}/none is missing. Make it")
 
 
 def test_nobody_reading_the_output_is_no_error(tmp_path: Path) -> None:

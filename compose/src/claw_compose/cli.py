@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from claw_compose import environment
 from claw_compose.engine import Stack
 from claw_compose.errors import ComposeError
 
@@ -163,6 +164,7 @@ def main(argv: Sequence[str] | None = None, *, repository: Path = REPOSITORY) ->
     }
     stack = Stack(repository, options.env_file, os.environ)
     try:
+        environment.read(stack.env_file)  # a missing one is told in the same words by every command
         return _function(command.target)(stack, *values, **named, say=say) or 0
     except ComposeError as error:
         sys.stderr.write(f"{error}\n")
