@@ -10,7 +10,7 @@ import asyncpg
 from tests.chat.conftest import eventually, serve
 
 if TYPE_CHECKING:
-    from tests.chat.conftest import Chat
+    from tests.chat.conftest import Chat, Models
 
     from claw_chat.settings import Settings
     from claw_native.servers import Postgres, Redis
@@ -101,3 +101,19 @@ def test_a_pool_with_every_connection_in_use_is_a_503_after_the_timeout(settings
             assert chat.client.get("/api/v1/conversations").status_code == 503
             assert chat.samples()['claw_ai_db_pool_connections{pool="primary",state="active"}'] == 1
         assert chat.client.get("/api/v1/conversations").status_code == 200
+
+
+def test_an_outage_that_the_client_retries_away_shows_in_the_attempts(
+    settings: Settings, models: Models
+) -> None:
+    with serve(replace(settings, model_max_retries=1)) as chat:
+        chat.server.wait(chat.app.state.services.search.ready)
+        conversation = chat.begin()
+        models.behave("glm-4", server_error_ratio=1)
+        with chat.counting() as count:
+            assert chat.ask(conversation).status_code == 201
+    attempts = "claw_ai_ai_attempts_total"
+    assert count.of(attempts, model="glm-4", provider="zhipu", outcome="server_error") == 2
+    assert count.of("claw_ai_ai_retries_total", model="glm-4", provider="zhipu") == 1
+    assert count.of(attempts, model="glm-4-flash", provider="zhipu", outcome="ok") == 1
+    assert count.of(attempts, model="embedding-3", provider="zhipu", outcome="ok") >= 1

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.chat.conftest import serve
 
 from claw_chat.load import questions
 from claw_chat.load.generator import Generator
@@ -24,6 +25,8 @@ from claw_exporter.catalog import CATALOG, STEP_TYPES
 if TYPE_CHECKING:
     from tests.chat.conftest import Chat, Models
 
+    from claw_chat.settings import Settings
+
 FEW = Options(url="http://127.0.0.1:1", rate=50, duration_seconds=0.5, report_seconds=0.2)
 
 
@@ -34,15 +37,17 @@ def send(options: Options) -> tuple[Report, list[str]]:
 
 
 def test_a_short_run_fills_every_metric_of_an_app_and_shows_every_kind_of_trouble(
-    chat: Chat, models: Models
+    settings: Settings, models: Models
 ) -> None:
     for model in questions.MODELS:
         models.behave(model, token_seconds=0.01, output_tokens=60)  # long enough to leave in the middle
     models.behave("glm-3-turbo", server_error_ratio=1)
     models.behave("gpt-4o-mini", usage_missing_ratio=1)
-    with chat.counting() as count:
-        report, _ = send(replace(FEW, url=chat.url, rate=20, duration_seconds=8))
-        chat.server.wait_until_idle()
+    with serve(replace(settings, model_max_retries=1)) as chat:
+        chat.server.wait(chat.app.state.services.search.ready)
+        with chat.counting() as count:
+            report, _ = send(replace(FEW, url=chat.url, rate=20, duration_seconds=8))
+            chat.server.wait_until_idle()
     assert {"2xx", "4xx", "5xx", "cancelled", "sockets"} <= set(report.total)
     assert not report.total["unreachable"]
     assert [name for name in grown_by_traffic() if not count.where(name) > 0] == []
@@ -57,6 +62,9 @@ SHOWN = [
     {"name": "claw_ai_http_requests_total", "status": "404", "endpoint": "unmatched"},
     {"name": "claw_ai_ai_errors_total", "error_type": "server_error"},
     {"name": "claw_ai_ai_response_duration_seconds_count", "status": "cancelled"},
+    {"name": "claw_ai_ai_attempts_total", "outcome": "ok"},
+    {"name": "claw_ai_ai_attempts_total", "outcome": "server_error"},
+    {"name": "claw_ai_ai_attempts_total", "outcome": "cancelled"},
     {"name": "claw_ai_websocket_duration_seconds_count", "close_code": "1000"},
     {"name": "claw_ai_websocket_duration_seconds_count", "close_code": "1007"},
     {"name": "claw_ai_conversations_total", "status": "created"},

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2] / "exporter"
 LIBRARY = (
-    "answers", "catalog", "endpoint", "errors", "exposition", "instruments", "middleware", "operations",
-    "pools", "prices", "records", "registry", "routes", "spec", "store", "tracking", "traffic",
+    "answers", "attempts", "catalog", "endpoint", "errors", "exposition", "instruments", "middleware",
+    "operations", "pools", "prices", "records", "registry", "routes", "spec", "store", "tracking", "traffic",
 )  # fmt: skip
 # From left to right: no module knows one to its right.
 ROOMS = (
     "spec", "errors", "catalog", "store", "exposition", "registry", "endpoint", "prices", "pools", "records",
-    "tracking", "operations", "answers", "traffic", "instruments", "routes", "middleware",
+    "attempts", "tracking", "operations", "answers", "traffic", "instruments", "routes", "middleware",
 )  # fmt: skip
 
 

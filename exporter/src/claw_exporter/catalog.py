@@ -22,6 +22,21 @@ SOCKET_SECONDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 
 RESPONSE_STATUSES: Final = ("ok", "error", "cancelled")
 OPERATION_STATUSES: Final = RESPONSE_STATUSES  # a cancelled operation is no failure of the store
+ATTEMPT_OUTCOMES: Final = (
+    "ok",
+    "rate_limited",
+    "quota_exhausted",
+    "server_error",
+    "timeout",
+    "connection",
+    "auth",
+    "context_length",
+    "content_filter",
+    "invalid_request",
+    "cancelled",
+    "other",
+)
+RATELIMIT_KINDS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
 TOKEN_TYPES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 PROBE_ERROR_TYPES: Final = ("authentication", "connection", "internal", "query", "result", "timeout")
 # As pg_stat_activity spells them; "unknown" where this user may not see the state.
@@ -132,6 +147,24 @@ AI_ERRORS: Final = Counter(
     name="claw_ai_ai_errors_total",
     help="Failed answers by kind of error.",
     labels=("model", "provider", "error_type"),
+)
+AI_ATTEMPTS: Final = Counter(
+    name="claw_ai_ai_attempts_total",
+    help="HTTP requests to AI providers by how they ended, those that an SDK repeats by itself included.",
+    labels=("model", "provider", "outcome"),
+    values={"outcome": ATTEMPT_OUTCOMES},
+)
+AI_RETRIES: Final = Counter(
+    name="claw_ai_ai_retries_total",
+    help="Attempts by which an SDK repeated a failed one.",
+    labels=("model", "provider"),
+)
+AI_RATELIMIT_REMAINING: Final = Gauge(
+    name="claw_ai_ai_ratelimit_remaining_ratio",
+    help="Share of a provider's rate limit that is left, by the newest response of the last 5 minutes.",
+    unit="ratio",
+    labels=("model", "provider", "kind"),
+    values={"kind": RATELIMIT_KINDS},
 )
 
 # -- Agents --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from prometheus_client import REGISTRY
 
 from claw_exporter.answers import AIResponse, Answers
+from claw_exporter.attempts import Attempts
 from claw_exporter.catalog import (
     AGENT_STEP_DURATION,
     AGENT_STEPS,
@@ -32,7 +33,7 @@ from claw_exporter.tracking import Tracker, innermost
 from claw_exporter.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from prometheus_client import CollectorRegistry
 
@@ -155,6 +156,31 @@ class Metrics:
         Where none is open, it is one that records nothing.
         """
         return innermost(AIResponse) or self._answers.detached()
+
+    def watch_provider(
+        self, client: object, *, provider: str | Callable[[str], str], models: Iterable[str] = ()
+    ) -> None:
+        """Count every HTTP attempt of a provider's client, those that its SDK repeats by itself included.
+
+        It counts in the client's transport: ``claw_ai_ai_attempts_total``, ``claw_ai_ai_retries_total``, and
+        the rate limit's headroom, ``claw_ai_ai_ratelimit_remaining_ratio``. Requests and responses stay as
+        they are, streamed ones too. An attempt ends with its response's last byte. Watching a client again
+        only replaces ``provider``; an SDK's copies of a watched client (``with_options``) are watched.
+
+        Args:
+            client: A client of ``openai`` or ``anthropic``, synchronous or asynchronous, or a bare ``Client``
+                or ``AsyncClient`` of httpx.
+            provider: Who serves it, or a function of the model's name that returns who.
+            models: Models whose series shall exist before the first attempt, at 0; others begin with theirs.
+
+        Raises:
+            ArgumentError: The object is none of these.
+        """
+        self._attempts.watch(client, provider, models)
+
+    @cached_property
+    def _attempts(self) -> Attempts:
+        return Attempts(self.store)
 
     # -- Agents ----------------------------------------------------------------------------------------------
 

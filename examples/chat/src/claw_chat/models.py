@@ -61,6 +61,12 @@ CHAT_MODELS: Final = {
     )
 }
 
+PROVIDERS: Final = {model.name: model.provider for model in (*CHAT_MODELS.values(), EMBEDDING_MODEL)}
 PRICES: Final = {
     model.name: model.price for model in (*CHAT_MODELS.values(), EMBEDDING_MODEL) if model.price is not None
 }
+
+
+def provider_of(name: str) -> str:
+    """Return who runs the model called ``name``; ``unknown`` where we have no such model."""
+    return PROVIDERS.get(name, "unknown")

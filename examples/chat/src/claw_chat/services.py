@@ -11,8 +11,10 @@ from claw_chat.answers import Answers
 from claw_chat.cache import Cache
 from claw_chat.db import Database
 from claw_chat.dialogue import Dialogue
+from claw_chat.models import CHAT_MODELS, EMBEDDING_MODEL, provider_of
 from claw_chat.search import Search
 from claw_chat.settings import Settings
+from claw_exporter import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Services:
             timeout=settings.model_timeout_seconds,
             max_retries=settings.model_max_retries,
         )
+        metrics.watch_provider(client, provider=provider_of, models=[*CHAT_MODELS, EMBEDDING_MODEL.name])
         search = Search(database, cache, client)
         dialogue = Dialogue(database, cache, search, Answers(client))
         return cls(database, cache, client, search, dialogue, settings.default_model)
