@@ -526,6 +526,39 @@ async def test_every_sequence_of_messages_has_a_status_and_a_size(
     assert value(metrics, "exporter_internal_errors_total", where="send") is None
 
 
+class Refusing:
+    """A server's ``send`` that is no function, so that nobody can see where its errors come from."""
+
+    async def __call__(self, message: Message) -> None:
+        raise OSError(message["type"])
+
+
+async def refuse(message: Message) -> None:
+    raise OSError(message["type"])
+
+
+@pytest.mark.parametrize(
+    ("send", "error", "status"),
+    [
+        (refuse, None, "499"),
+        (Refusing().__call__, None, "499"),
+        (Refusing(), None, "500"),
+        (opaque, ConnectionRefusedError("the database"), "500"),
+    ],
+)
+async def test_only_an_error_of_the_servers_send_means_that_the_client_left(
+    metrics: Metrics,
+    send: Any,  # noqa: ANN401  # of several kinds
+    error: OSError | None,
+    status: str,
+) -> None:
+    app = MetricsMiddleware(answering(*([] if error else [START]), error=error), metrics=metrics)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    with pytest.raises(OSError, match=r"http.response.start|the database"):
+        await app(scope, send, send)
+    assert counted(metrics) == {("GET", "unmatched", status): 1}
+
+
 async def test_a_status_outside_of_http_has_a_class_of_its_own(metrics: Metrics, drive: Drive) -> None:
     await drive(MetricsMiddleware(answering({**START, "status": 999}, END), metrics=metrics))
     labels = {"method": "GET", "endpoint": "unmatched", "status_class": "OTHER"}

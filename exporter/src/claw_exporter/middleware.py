@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from threading import Lock
 from time import perf_counter
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from claw_exporter.catalog import HTTP_REQUEST_DURATION, HTTP_RESPONSE_SIZE
@@ -176,7 +177,7 @@ def _measured(app: ASGIApp, recorder: _Recorder) -> ASGIApp:  # noqa: C901, PLR0
         try:
             await app(scope, receive, on_send)
         except BaseException as error:
-            broken = CLIENT_LEFT if is_cancellation(error) else FAILED
+            broken = CLIENT_LEFT if is_cancellation(error) or _refused(error, send) else FAILED
             raise
         finally:
             in_flight[0] -= 1
@@ -215,6 +216,19 @@ def _extension(message: Message, start: Message | None) -> tuple[int, bool]:
         headers = dict(start["headers"]) if start else {}
         return int(headers.get(b"content-length", 0)), True
     return 0, False  # trailers, early hints, debug
+
+
+def _refused(error: BaseException, send: Send) -> bool:
+    """Return whether an exception is the server's ``OSError`` in ``send``: the client left (ASGI 2.4).
+
+    Newer frameworks turn it into an exception of their own. An ``OSError`` from elsewhere is a failure.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(_refused(inner, send) for inner in error.exceptions)
+    code = getattr(send, "__code__", None)
+    if not isinstance(error, OSError) or code is None:
+        return False
+    return any(frame.f_code is code for frame, _ in walk_tb(error.__traceback__))
 
 
 async def _other(app: ASGIApp, recorder: _Recorder, scope: Scope, receive: Receive, send: Send) -> None:
