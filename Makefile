@@ -137,6 +137,10 @@ test: check tools ## Everything that must hold, with the real servers (at most 2
 test-compose: $(READY) ## Run docker-compose.prod.yml in a real Docker Engine of its own (as root; says so when it cannot)
 	@$(BIN)/pytest tests/docker
 
+.PHONY: matrix
+matrix: $(READY) ## The middleware's behaviour on every supported Starlette and FastAPI, each in its own environment
+	@$(BIN)/python tests/matrix/matrix.py $(VERSIONS)
+
 .PHONY: test-quick
 test-quick: $(READY) ## The tests that start no server
 	@$(BIN)/pytest tests -q -m "not tools and not stack"

@@ -20,3 +20,8 @@ compile exporter/requirements.txt exporter/pyproject.toml --extra server --const
 compile exporter/requirements-build.txt exporter/requirements-build.in --constraints requirements/dev.txt
 compile exporter/requirements-sbom.txt exporter/requirements-sbom.in --constraints requirements/dev.txt
 compile examples/chat/requirements.txt examples/chat/pyproject.toml --constraints requirements/dev.txt
+# The versions that `make matrix` proves the middleware on.
+while read -r name versions; do
+  # shellcheck disable=SC2086  # several words
+  printf '%s\n' pytest $versions | compile "tests/matrix/requirements/$name.txt" exporter/pyproject.toml -
+done < <(grep -v '^#' tests/matrix/versions.txt)
