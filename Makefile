@@ -5,10 +5,12 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PROJECTS := exporter examples/chat preview native compose
-SOURCES := $(addsuffix /src,$(PROJECTS)) exporter/sbom.py jsonnet tests
+SOURCES := $(addsuffix /src,$(PROJECTS)) exporter/sbom.py jsonnet bench tests
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := .run/bench
+RUN_BENCH := PYTHONPATH=bench:exporter/src exec $(BENCH)/bin/python -m claw_bench
 # Needs Python and Docker, no virtual environment.
 ENV_FILE ?= .env.prod
 PRODUCTION := PYTHONPATH=compose/src exec python3 -m claw_compose --env-file $(ENV_FILE)
@@ -122,7 +124,7 @@ check: $(READY) ## Format, lint, types, and no difference between sources and ge
 	@$(BIN)/ruff check --quiet $(SOURCES)
 	@for project in $(PROJECTS); do $(BIN)/mypy --no-error-summary $$project/src; done
 	@$(BIN)/mypy --no-error-summary exporter/sbom.py
-	@$(BIN)/mypy --no-error-summary jsonnet tests
+	@$(BIN)/mypy --no-error-summary jsonnet bench tests
 	@$(BIN)/python -m claw_exporter.render --check
 	@$(BIN)/python jsonnet/generate.py --check
 
@@ -145,6 +147,21 @@ matrix: $(READY) ## The middleware's behaviour on every supported Starlette and 
 test-quick: $(READY) ## The tests that start no server
 	@$(BIN)/pytest tests -q -m "not tools and not stack"
 
+##@ Measure (docs/PERFORMANCE.md)
+
+.PHONY: bench
+bench: $(BENCH)/.ready ## Processor time that the middleware and its peers add to a request; OPTIONS="--app starlette"
+	@$(RUN_BENCH) microseconds $(OPTIONS)
+
+.PHONY: bench-instructions
+bench-instructions: $(BENCH)/.ready ## The same in instructions, which no load changes (needs valgrind)
+	@$(RUN_BENCH) instructions $(OPTIONS)
+
+$(BENCH)/.ready: bench/requirements.txt | $(READY)
+	@$(BIN)/python -m venv --clear --without-pip $(BENCH)
+	@$(BIN)/pip --python $(BENCH)/bin/python --quiet --disable-pip-version-check install --require-hashes -r $<
+	@touch $@
+
 ##@ Set up
 
 .PHONY: venv
@@ -161,4 +178,4 @@ clean: ## Forget the virtual environment, the fetched programs and the demo's da
 .PHONY: help
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

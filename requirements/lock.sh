@@ -25,3 +25,5 @@ while read -r name versions; do
   # shellcheck disable=SC2086  # several words
   printf '%s\n' pytest $versions | compile "tests/matrix/requirements/$name.txt" exporter/pyproject.toml -
 done < <(grep -v '^#' tests/matrix/versions.txt)
+# The peers that bench/ measures; what they share with the tests has the versions of the tests.
+compile bench/requirements.txt bench/requirements.in --constraints requirements/dev.txt

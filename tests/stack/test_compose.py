@@ -46,6 +46,7 @@ NO_FOLDER = {
 
 # Folders at the root that no service is named after.
 NO_SERVICE = {
+    "bench": "measures, runs nowhere",
     "compose": "what operators type",
     "docs": "for people",
     "examples": "applications, not the stack",

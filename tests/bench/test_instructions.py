@@ -1,0 +1,41 @@
+"""The middleware's cost in instructions: a limit that no load of the machine moves."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import pytest
+
+from claw_bench.instructions import CountError, count, missing
+
+MOST_ADDED_INSTRUCTIONS = 20_000
+# The limit is for this interpreter: others need other numbers of instructions for the same code.
+INTERPRETER = ("CPython", (3, 11), "x86_64")
+
+needs_valgrind = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
+
+
+@needs_valgrind
+@pytest.mark.skipif(
+    (platform.python_implementation(), sys.version_info[:2], platform.machine()) != INTERPRETER,
+    reason=f"the limit is for {INTERPRETER}",
+)
+def test_the_middleware_adds_at_most_20000_instructions_to_a_request() -> None:
+    found = count("starlette", "claw", requests=40)
+
+    assert 0 < found.added <= MOST_ADDED_INSTRUCTIONS, found
+
+
+def test_a_machine_without_valgrind_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    assert "valgrind is not installed" in missing()
+
+
+def test_what_valgrind_cannot_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr("claw_bench.instructions._VALGRIND", ("false",))
+
+    with pytest.raises(CountError, match="ended with 1"):
+        count("starlette", "claw")
