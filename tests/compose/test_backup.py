@@ -255,7 +255,7 @@ def test_prometheus_without_its_admin_api_is_told_how_to_get_it(world: World) ->
 
 @pytest.mark.parametrize(
     ("status", "body", "message"),
-    [(500, "", r"no snapshot \(500\)$"), (200, "<html>", "no snapshot .*Expecting value")],
+    [(500, "", r"no snapshot \(500\)$"), (200, "<html>", r"no snapshot: \S+ answers no JSON: <html>$")],
 )
 def test_an_answer_of_prometheus_that_is_none_is_told(
     world: World, status: int, body: str, message: str

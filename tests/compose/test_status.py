@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.compose.conftest import Clone, container
 
-from claw_compose import containers, status, web
+from claw_compose import certificate, containers, status, web
 from claw_compose.errors import ComposeError
 from claw_compose.status import age
 
@@ -220,7 +220,7 @@ def test_an_old_backup_needs_attention(running: Clone) -> None:
 def test_a_certificate_that_ends_soon_needs_attention(
     running: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status, "CERTIFICATE_SOON", timedelta(days=365))
+    monkeypatch.setattr(certificate, "SOON", timedelta(days=365))
 
     assert any("the certificate of the public door ends on" in line for line in attention(running))
 

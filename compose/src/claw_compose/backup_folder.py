@@ -25,6 +25,7 @@ __all__ = [
     "directory",
     "ensure_metrics",
     "keep",
+    "last_success",
     "locked",
     "new_name",
     "now",
@@ -38,24 +39,18 @@ DEFAULT_DIRECTORY: Final = "./backups"
 DEFAULT_KEEP: Final = 7
 PARTIAL: Final = ".partial"
 NAME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z")
+LAST_SUCCESS: Final = "claw_ai_backup_last_success_timestamp_seconds"
 # Name -> HELP. The catalogue (exporter/src/claw_exporter/catalog.py) says the same; a test compares them.
 METRICS: Final = {
-    "claw_ai_backup_last_success_timestamp_seconds": (
-        "Unix time of the end of the last complete backup; 0 where there has been none."
-    ),
+    LAST_SUCCESS: ("Unix time of the end of the last complete backup; 0 where there has been none."),
     "claw_ai_backup_last_duration_seconds": "How long the last complete backup took.",
     "claw_ai_backup_size_bytes": "Size of the last complete backup.",
 }
 
 
-def setting(stack: Stack, name: str) -> str:
-    """Returns a setting of the environment file or of the terminal, empty where there is none."""
-    return stack.environ.get(name) or stack.settings.get(name, "")
-
-
 def directory(stack: Stack) -> Path:
     """Returns the folder of all backups; relative paths begin at the repository, as in the compose file."""
-    return (stack.repository / (setting(stack, "CLAW_BACKUP_DIR") or DEFAULT_DIRECTORY)).resolve()
+    return (stack.repository / (stack.settings.get("CLAW_BACKUP_DIR") or DEFAULT_DIRECTORY)).resolve()
 
 
 def keep(stack: Stack) -> int:
@@ -64,7 +59,7 @@ def keep(stack: Stack) -> int:
     Raises:
         SettingsError: It is no number above 0.
     """
-    text = setting(stack, "CLAW_BACKUP_KEEP") or str(DEFAULT_KEEP)
+    text = stack.settings.get("CLAW_BACKUP_KEEP") or str(DEFAULT_KEEP)
     if not text.isdecimal() or int(text) < 1:
         raise SettingsError(f"CLAW_BACKUP_KEEP is {text!r}: not a number above 0; example 7")
     return int(text)
@@ -76,7 +71,7 @@ def skipped(stack: Stack) -> set[str]:
     Raises:
         SettingsError: One of them does not exist.
     """
-    words = {word.strip() for word in setting(stack, "CLAW_BACKUP_SKIP").split(",")} - {""}
+    words = {word.strip() for word in stack.settings.get("CLAW_BACKUP_SKIP", "").split(",")} - {""}
     unknown = sorted(words - set(names()))
     if unknown:
         raise SettingsError(f"CLAW_BACKUP_SKIP names {', '.join(unknown)}; there are: {', '.join(names())}")
@@ -160,7 +155,7 @@ def ensure_metrics(stack: Stack) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _metrics_file(folder).exists():
-            _write_metrics(folder, {next(iter(METRICS)): 0})
+            _write_metrics(folder, {LAST_SUCCESS: 0})
     except OSError as error:
         raise ComposeError(f"{folder} cannot be written: {error.strerror}") from error
 
@@ -170,6 +165,15 @@ def write_metrics(folder: Path, manifest: Manifest) -> None:
     started, finished = (datetime.fromisoformat(text) for text in (manifest.started, manifest.finished))
     values = (finished.timestamp(), (finished - started).total_seconds(), manifest.bytes)
     _write_metrics(folder, dict(zip(METRICS, values, strict=True)))
+
+
+def last_success(stack: Stack) -> datetime | None:
+    """Returns when the last complete backup ended; None where there has been none."""
+    path = _metrics_file(directory(stack))
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = re.search(rf"^{LAST_SUCCESS} (\S+)", text, re.MULTILINE)
+    moment = float(found[1]) if found else 0
+    return datetime.fromtimestamp(moment, UTC) if moment else None
 
 
 def _metrics_file(folder: Path) -> Path:

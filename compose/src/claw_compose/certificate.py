@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["NAMES_BESIDE", "TRIAL_DAYS", "Certificate", "is_address", "make_trial", "read", "same_key"]
+__all__ = [
+    "NAMES_BESIDE",
+    "SOON",
+    "TRIAL_DAYS",
+    "Certificate",
+    "covers",
+    "is_address",
+    "make_trial",
+    "read",
+    "same_key",
+]
 
 TRIAL_DAYS: Final = 90
+# As long before its end as TlsCertificateExpiring warns.
+SOON: Final = timedelta(days=14)
 # Who else asks the door: this machine, and the probes inside the stack.
 NAMES_BESIDE: Final = ("localhost", "nginx", "127.0.0.1")
 # What `openssl x509` prints, such as notAfter=Nov 21 09:00:00 2027 GMT.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from claw_compose.engine import Stack
 
-__all__ = ["Container", "find"]
+__all__ = ["Container", "find", "unix_time"]
 
 LABEL: Final = "com.docker.compose"
 
@@ -45,9 +47,19 @@ class Container:
     volumes: dict[str, str]
 
     @property
+    def started_seconds(self) -> float:
+        """When it started, as a Unix time."""
+        return unix_time(self.started)
+
+    @property
     def is_well(self) -> bool:
         """Whether it runs, and is healthy where that is checked."""
         return self.state == "running" and self.health in {"", "healthy"}
+
+
+def unix_time(text: str) -> float:
+    """Returns a time as Docker writes it, in nanoseconds, as a Unix time; Python reads microseconds."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).timestamp()
 
 
 def find(stack: Stack) -> dict[str, Container]:

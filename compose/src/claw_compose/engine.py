@@ -7,14 +7,14 @@ import re
 import shutil
 import subprocess
 from functools import cached_property
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypedDict
 
 from claw_compose import environment
 from claw_compose.errors import CommandError, ComposeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Unpack
 
 __all__ = ["COMPOSE_FILE", "Options", "Stack"]
@@ -162,6 +162,12 @@ class Stack:
             host = "127.0.0.1" if address == "0.0.0.0" else address  # noqa: S104 - compared, not listened on
             return f"http://{host}:{port['published']}{path}"
         raise ComposeError(f"{service} publishes no port")
+
+    def mounted(self, service: Mapping[str, Any]) -> Iterator[Path]:
+        """Yields the files and folders of the repository that a service of the compose file mounts."""
+        for volume in service.get("volumes", []):
+            if volume["type"] == "bind" and self.repository in Path(volume["source"]).parents:
+                yield Path(volume["source"])
 
     def _which(self, program: str) -> str | None:
         return shutil.which(program, path=self.environ.get("PATH", ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import tarfile
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from claw_compose.backup import create, ending_cleanly
 from claw_compose.dumps import Server
 from claw_compose.errors import ComposeError, SettingsError
 from claw_compose.parts import CONFIGURATION, PARTS, POSTGRES
+from claw_compose.versions import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,6 @@ __all__ = ["SAFETY", "restore"]
 
 # Ends the name of the backup that a restore makes first. Such a one is never deleted by itself.
 SAFETY: Final = "-before-restore"
-TAG: Final = re.compile(r":v?(\d+)\.(\d+)")
 # How many numbers of a version decide whether its data can be read by another: a dump of Postgres fits every
 # server of the same or a later major version.
 DECISIVE: Final = {POSTGRES: 1}
@@ -116,8 +115,9 @@ def _must_fit(stack: Stack, manifest: Manifest, services: list[str]) -> None:
 
 def _version(service: str, image: str) -> tuple[int, ...]:
     """The decisive numbers of an image's tag; nothing where there are none: nobody can tell."""
-    found = TAG.search(image)
-    return tuple(int(number) for number in found.groups())[: DECISIVE.get(service, 2)] if found else ()
+    wanted = DECISIVE.get(service, 2)
+    version = Image.of(image).version[:wanted]
+    return version if len(version) == wanted else ()
 
 
 def _agreed(services: list[str]) -> bool:

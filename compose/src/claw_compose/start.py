@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from claw_compose import backup_folder, configuration, containers, preflight, secret_files
+from claw_compose import backup_folder, containers, drift, preflight, secret_files
 from claw_compose.errors import ComposeError, SettingsError
 from claw_compose.finding import nearest
 from claw_compose.revision import revision
@@ -60,9 +59,7 @@ def up(stack: Stack, services: Sequence[str] = (), *, say: Callable[[str], None]
             raise ComposeError("an image was not built; Docker says why above")
     _start(stack, services, say)
     behind = [
-        name
-        for name in configuration.changed(stack, containers.find(stack))
-        if not services or name in services
+        name for name in drift.changed(stack, containers.find(stack)) if not services or name in services
     ]
     if behind:
         say(f"Restarting {', '.join(behind)}: their files have changed since they started")
@@ -132,11 +129,7 @@ def stale_builds(stack: Stack, services: Sequence[str]) -> list[str]:
 
 def _made(stack: Stack, image: str) -> float | None:
     done = stack.docker("image", "inspect", "--format", "{{.Created}}", image, check=False)
-    if done.returncode:
-        return None
-    # Docker writes nanoseconds, Python reads microseconds.
-    text = re.sub(r"(\.\d{6})\d+", r"\1", done.stdout.strip())
-    return datetime.fromisoformat(text).timestamp()
+    return None if done.returncode else containers.unix_time(done.stdout.strip())
 
 
 def _newest(stack: Stack, build: dict[str, Any]) -> float:
@@ -145,7 +138,7 @@ def _newest(stack: Stack, build: dict[str, Any]) -> float:
     dockerfile = context / str(build.get("dockerfile", "Dockerfile"))
     copied = re.findall(r"^COPY ((?!--from).+) \S+$", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
     names = [word for line in copied for word in shlex.split(line) if not word.startswith("--")]
-    return configuration.newest([dockerfile, *(context / name for name in names)])
+    return drift.newest([dockerfile, *(context / name for name in names)])
 
 
 def _troubles(stack: Stack) -> Iterator[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from claw_compose import backup_folder, certificate, configuration, containers, web
+from claw_compose import backup_folder, certificate, containers, drift, web
 from claw_compose.checks.settings import door
 from claw_compose.errors import ComposeError
 
@@ -19,10 +18,9 @@ if TYPE_CHECKING:
     from claw_compose.containers import Container
     from claw_compose.engine import Stack
 
-__all__ = ["age", "last_backup", "lined_up", "status"]
+__all__ = ["age", "lined_up", "status"]
 
 BACKUP_LATE: Final = timedelta(hours=26)
-CERTIFICATE_SOON: Final = timedelta(days=14)
 DISK_LEAST: Final = 0.1
 # Docker's way to say: never.
 NEVER: Final = "0001-"
@@ -94,14 +92,14 @@ def _rows(stack: Stack, there: dict[str, Container]) -> Iterator[tuple[str, ...]
 def _since(container: Container) -> str:
     if container.state != "running" or container.started.startswith(NEVER):
         return "-"
-    return age(datetime.now(UTC) - datetime.fromtimestamp(configuration.started(container), UTC))
+    return age(datetime.now(UTC) - datetime.fromtimestamp(container.started_seconds, UTC))
 
 
 def _of_containers(stack: Stack, there: dict[str, Container]) -> Iterator[str]:
     missing = sorted(set(stack.active) - set(there))
     if missing:
         yield f"{len(missing)} not there ({', '.join(missing)}):  make up"
-    for name in configuration.changed(stack, there):
+    for name in drift.changed(stack, there):
         yield f"{name} runs with files that have changed since:  make up"
     for name, container in sorted(there.items()):
         if name not in stack.active:
@@ -152,17 +150,8 @@ def _runs(there: dict[str, Container], name: str) -> bool:
     return name in there and there[name].state == "running"
 
 
-def last_backup(stack: Stack) -> datetime | None:
-    """Returns when the last complete backup ended; None where there has been none."""
-    path = backup_folder.directory(stack) / "metrics" / "backup.prom"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    found = re.search(r"^claw_ai_backup_last_success_timestamp_seconds\S* (\S+)", text, re.MULTILINE)
-    moment = float(found[1]) if found else 0
-    return datetime.fromtimestamp(moment, UTC) if moment else None
-
-
 def _backup(stack: Stack, _: dict[str, Container]) -> Iterator[str]:
-    moment = last_backup(stack)
+    moment = backup_folder.last_success(stack)
     if moment is None:
         yield "Last backup: never"
         yield "there has never been a complete backup:  make backup"
@@ -180,7 +169,7 @@ def _certificate(stack: Stack, _: dict[str, Container]) -> Iterator[str]:
     ends = certificate.read(stack.repository / "secrets/tls/fullchain.pem", stack.environ).ends
     left = ends - datetime.now(UTC)
     yield f"Certificate: until {ends:%Y-%m-%d}"
-    if left < CERTIFICATE_SOON:
+    if left < certificate.SOON:
         yield f"the certificate of the public door ends on {ends:%Y-%m-%d}: put a new one into secrets/tls"
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from claw_compose import configuration, containers, parts
+from claw_compose import backup_folder, containers, drift, parts
 from claw_compose.start import stale_builds
-from claw_compose.status import age, last_backup, lined_up
+from claw_compose.status import age, lined_up
 from claw_compose.versions import Image, Step, advice, step
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def upgrade_check(stack: Stack, *, say: Callable[[str], None]) -> int:
 def _changes(stack: Stack, there: dict[str, Container]) -> Iterator[tuple[str, ...]]:
     """Yields a row for each container that `up` would replace or remove."""
     hashes = dict(line.split() for line in stack.compose("config", "--hash", "*").stdout.splitlines() if line)
-    behind = configuration.changed(stack, there)
+    behind = drift.changed(stack, there)
     rebuilt = {stack.active[name]["image"] for name in stale_builds(stack, [])}
     for name, container in sorted(there.items()):
         if name not in stack.active:
@@ -120,7 +120,7 @@ def _backup(stack: Stack, changed: set[str]) -> Iterator[str]:
     at_risk = sorted(changed & {parts.POSTGRES, *(part.service for part in parts.PARTS)})
     if not at_risk:
         return
-    moment = last_backup(stack)
+    moment = backup_folder.last_success(stack)
     if moment is None:
         yield f"make backup   (there has been none yet, and {', '.join(at_risk)} would change)"
     elif datetime.now(UTC) - moment > BACKUP_FRESH:

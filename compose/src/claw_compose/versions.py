@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["NOTES", "Image", "Note", "Step", "advice", "step"]
+__all__ = ["NOTES", "Image", "Note", "Step", "advice", "numbers", "step"]
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Returns the numbers that a version begins with: v20.10.24+dfsg1 is (20, 10, 24)."""
+    found = re.match(r"v?(\d+(?:\.\d+)*)", version.strip())
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 class Step(IntEnum):
@@ -52,8 +58,7 @@ class Image:
     @property
     def version(self) -> tuple[int, ...]:
         """The numbers that its tag begins with."""
-        found = re.match(r"v?(\d+(?:\.\d+)*)", self.tag)
-        return tuple(map(int, found[1].split("."))) if found else ()
+        return numbers(self.tag)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,17 +6,14 @@ and without a program inside it.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from claw_compose import containers
-from claw_compose.errors import ComposeError
+from claw_compose import containers, web
+from claw_compose.errors import ComposeError, RefusedError
 from claw_compose.parts import Still
 
 if TYPE_CHECKING:
@@ -111,20 +108,15 @@ def drop_snapshot(stack: Stack, container: str, mark: Path) -> None:
 
 
 def _snapshot(url: str) -> str:
-    request = urllib.request.Request(url, method="POST")  # noqa: S310 - an address of ours
-    # Never through a proxy: it is on this machine.
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(request, timeout=SNAPSHOT_SECONDS) as answer:
-            document: dict[str, Any] = json.load(answer)
-            return str(document["data"]["name"])
-    except urllib.error.HTTPError as error:
+        return str(web.post(url, timeout_seconds=SNAPSHOT_SECONDS)["data"]["name"])
+    except RefusedError as error:
         hint = ": it runs without --web.enable-admin-api; bring it up to date:  make up"
         raise ComposeError(
-            f"Prometheus made no snapshot ({error.code}){hint if error.code == ADMIN_API_OFF else ''}"
+            f"Prometheus made no snapshot ({error.status}){hint if error.status == ADMIN_API_OFF else ''}"
         ) from error
-    except (OSError, ValueError, KeyError) as error:
-        raise ComposeError(f"Prometheus made no snapshot ({url}): {error}") from error
+    except (ComposeError, KeyError, TypeError) as error:
+        raise ComposeError(f"Prometheus made no snapshot: {error}") from error
 
 
 def replace(stack: Stack, part: Part, archive: Path) -> None:

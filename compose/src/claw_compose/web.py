@@ -8,9 +8,9 @@ from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from claw_compose.errors import ComposeError
+from claw_compose.errors import ComposeError, RefusedError
 
-__all__ = ["get_json", "get_text", "post_json"]
+__all__ = ["get_json", "get_text", "post", "post_json"]
 
 TIMEOUT_SECONDS: Final = 10
 # A proxy of the environment is for other machines.
@@ -35,6 +35,16 @@ def get_json(url: str) -> Any:  # noqa: ANN401 - JSON
     return _parsed(url, get_text(url))
 
 
+def post(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Any:  # noqa: ANN401 - JSON
+    """Asks a service to do something; returns what it answers, as JSON.
+
+    Raises:
+        RefusedError: It answers with an error.
+        ComposeError: It does not answer, or answers something else.
+    """
+    return _parsed(url, _ask(Request(url, method="POST"), timeout_seconds))  # noqa: S310 - our own addresses
+
+
 def post_json(url: str, document: object) -> None:
     """Sends JSON to a service.
 
@@ -45,14 +55,14 @@ def post_json(url: str, document: object) -> None:
     _ask(Request(url, data=body, headers={"Content-Type": "application/json"}))  # noqa: S310 - our own
 
 
-def _ask(request: Request) -> str:
+def _ask(request: Request, timeout_seconds: float = TIMEOUT_SECONDS) -> str:
     try:
-        with OPENER.open(request, timeout=TIMEOUT_SECONDS) as answer:
+        with OPENER.open(request, timeout=timeout_seconds) as answer:
             text: str = answer.read().decode(errors="replace")
     except HTTPError as refused:
         with refused:
             said = refused.read().decode(errors="replace").strip()
-        raise ComposeError(f"{request.full_url} answers {refused.code}: {said}") from refused
+        raise RefusedError(f"{request.full_url} answers {refused.code}: {said}", refused.code) from refused
     except (OSError, HTTPException) as failed:
         reason = getattr(failed, "reason", failed)
         raise ComposeError(f"{request.full_url} does not answer: {reason}") from failed

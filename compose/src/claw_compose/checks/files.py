@@ -6,7 +6,6 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from claw_compose.placeholders import is_placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from claw_compose.engine import Stack
 
@@ -26,7 +26,6 @@ __all__ = ["CHECKS", "CHECKS_WITH_COMPOSE"]
 OTHERS_READ: Final = 0o004
 OTHERS_ENTER: Final = 0o005
 SHORTEST_PASSWORD: Final = 12
-SOON: Final = timedelta(days=14)
 SHOWN: Final = 3
 
 
@@ -133,7 +132,7 @@ def _validity(stack: Stack, chain: Path) -> Iterator[Finding]:
     left = found.ends - datetime.now(UTC)
     if left <= timedelta(0):
         yield error(f"the certificate expired on {found.ends:%Y-%m-%d}: {renew}")
-    elif left < SOON:
+    elif left < certificate.SOON:
         yield warning(f"the certificate expires in {left.days} days, on {found.ends:%Y-%m-%d}: {renew}")
     try:
         host = secret_files.root_host(stack)
@@ -170,10 +169,8 @@ def _mounted(stack: Stack) -> Iterator[Path]:
     # Looked at above; made by `up`.
     apart = (stack.repository / "secrets", backup_folder.directory(stack))
     for service in stack.active.values():
-        for volume in service.get("volumes", []):
-            path = Path(volume["source"]) if volume["type"] == "bind" else stack.repository
-            inside = path.is_relative_to(stack.repository) and path != stack.repository
-            if inside and not any(path.is_relative_to(one) for one in apart):
+        for path in stack.mounted(service):
+            if not any(path.is_relative_to(one) for one in apart):
                 yield path
 
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from claw_compose.checks.settings import default
 from claw_compose.errors import CommandError
 from claw_compose.finding import Finding, error, warning
+from claw_compose.versions import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from claw_compose.engine import Stack
 
-__all__ = ["CHECKS", "CHECKS_WITH_COMPOSE", "version"]
+__all__ = ["CHECKS", "CHECKS_WITH_COMPOSE"]
 
 # The oldest that tests/docker starts the whole file with.
 ENGINE_LEAST: Final = (20, 10)
@@ -32,20 +33,14 @@ PATIENCE_SECONDS: Final = 30
 MISSING_VARIABLE: Final = re.compile(r"required variable \w+ is missing a value")
 
 
-def version(text: str) -> tuple[int, ...]:
-    """Returns the numbers that a version begins with: v20.10.24+dfsg1 is (20, 10, 24)."""
-    found = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
-    return tuple(map(int, found[1].split("."))) if found else ()
-
-
-def _dotted(numbers: tuple[int, ...]) -> str:
-    return ".".join(map(str, numbers))
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def compose(stack: Stack) -> Iterator[Finding]:
     """Compose is there, is new enough, and accepts the file with these settings."""
     found = stack.compose_version
-    if version(found) < COMPOSE_LEAST:
+    if numbers(found) < COMPOSE_LEAST:
         yield error(f"Docker Compose is {found}; {_dotted(COMPOSE_LEAST)} or newer is needed")
         return
     done = stack.compose("config", "--quiet", check=False)
@@ -63,7 +58,7 @@ def engine(stack: Stack) -> Iterator[Finding]:
     if any(told) or not info.get("ServerVersion"):
         yield error(f"Docker does not answer: {' '.join(filter(None, told)) or 'no version'}")
         return
-    if version(info["ServerVersion"]) < ENGINE_LEAST:
+    if numbers(info["ServerVersion"]) < ENGINE_LEAST:
         least = _dotted(ENGINE_LEAST)
         yield error(f"Docker Engine is {info['ServerVersion']}; {least} or newer is needed")
     memory = info.get("MemTotal", 0) / GIGABYTE

@@ -6,8 +6,6 @@ it would go on with what it read before. A file that git replaced cannot even be
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from claw_compose.containers import Container
     from claw_compose.engine import Stack
 
-__all__ = ["changed", "newest", "started"]
+__all__ = ["changed", "newest"]
 
 # Mounted folders whose changes are noticed without a restart.
 NOTICED: Final = ("prometheus", "grafana/dashboards", "grafana/custom", "nginx/acme")
@@ -37,12 +35,6 @@ def changed(stack: Stack, there: dict[str, Container]) -> list[str]:
     ]
 
 
-def started(container: Container) -> float:
-    """Returns when a container started, as a Unix time."""
-    # Docker writes nanoseconds, Python reads microseconds.
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", container.started)).timestamp()
-
-
 def newest(paths: Iterable[Path]) -> float:
     """Returns when files, or any file in folders, were last changed; 0 where there is none."""
     times = [found.stat().st_mtime for path in paths for found in _files(path)]
@@ -56,17 +48,13 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _is_behind(stack: Stack, name: str, container: Container) -> bool:
-    return newest(_read(stack, stack.active[name])) > started(container)
+    return newest(_read(stack, stack.active[name])) > container.started_seconds
 
 
 def _read(stack: Stack, service: dict[str, Any]) -> Iterator[Path]:
     """Files of the repository that a service reads when it starts, its secrets among them."""
     apart = [stack.repository / name for name in NOTICED]
     apart += [backup_folder.directory(stack), stack.repository / default(stack, "CLAW_APP_LOGS_DIR")]
-    for volume in service.get("volumes", []):
-        path = Path(volume["source"]) if volume["type"] == "bind" else Path("/")
-        inside = path.is_relative_to(stack.repository) and path != stack.repository
-        if inside and not any(path.is_relative_to(one) for one in apart):
-            yield path
+    yield from (path for path in stack.mounted(service) if not any(path.is_relative_to(one) for one in apart))
     for secret in service.get("secrets", []):
         yield Path(stack.whole["secrets"][secret["source"]]["file"])
