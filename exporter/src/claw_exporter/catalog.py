@@ -18,6 +18,11 @@ FIRST_TOKEN_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10
 PER_TOKEN_SECONDS: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 STORE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 TOOL_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+GAP_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+RUN_SECONDS: Final = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+RUN_STEPS: Final = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0)
+USED_RATIOS: Final = (0.1, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 1.0)
+RESULTS: Final = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 SOCKET_SECONDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 
 RESPONSE_STATUSES: Final = ("ok", "error", "cancelled")
@@ -36,6 +41,11 @@ ATTEMPT_OUTCOMES: Final = (
     "cancelled",
     "other",
 )
+# Why a model stopped, in OpenAI's words; those of other providers are translated.
+FINISH_REASONS: Final = ("stop", "length", "tool_calls", "content_filter", "refusal", "other")
+RUN_OUTCOMES: Final = (*RESPONSE_STATUSES, "max_steps")
+GUARD_DECISIONS: Final = ("allow", "block", "error")
+BUDGET_PERIODS: Final = ("hour", "day", "month")
 RATELIMIT_KINDS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
 TOKEN_TYPES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 PROBE_ERROR_TYPES: Final = ("authentication", "connection", "internal", "query", "result", "timeout")
@@ -166,6 +176,71 @@ AI_RATELIMIT_REMAINING: Final = Gauge(
     labels=("model", "provider", "kind"),
     values={"kind": RATELIMIT_KINDS},
 )
+AI_STREAM_GAP: Final = Histogram(
+    name="claw_ai_ai_stream_gap_seconds",
+    help="Longest wait for a part of a streamed answer after its first, once per answer.",
+    unit="seconds",
+    labels=("model", "provider"),
+    buckets=GAP_SECONDS,
+)
+AI_CHUNK_GAP: Final = Histogram(
+    name="claw_ai_ai_time_between_chunks_seconds",
+    help="Wait for each part of a streamed answer after its first, where the application asks for it.",
+    unit="seconds",
+    labels=("model", "provider"),
+    buckets=GAP_SECONDS,
+)
+AI_SILENCE: Final = Gauge(
+    name="claw_ai_ai_silence_seconds",
+    help="Time since the last sign of the model, of the open call that has waited longest; 0 without one.",
+    unit="seconds",
+    labels=("model", "provider"),
+    workers="max",
+)
+AI_FINISH: Final = Counter(
+    name="claw_ai_ai_finish_total",
+    help="Answers by why the model stopped.",
+    labels=("model", "reason"),
+    values={"reason": FINISH_REASONS},
+)
+AI_CONTEXT_USED: Final = Histogram(
+    name="claw_ai_ai_context_used_ratio",
+    help="Share of a model's context window that an answer used, prompt and answer together.",
+    unit="ratio",
+    labels=("model",),
+    buckets=USED_RATIOS,
+)
+AI_FALLBACKS: Final = Counter(
+    name="claw_ai_ai_fallbacks_total",
+    help="Answers for which another model stepped in.",
+    labels=("from_model", "to_model", "reason"),
+)
+AI_PRICE_TABLE: Final = Gauge(
+    name="claw_ai_ai_price_table_info",
+    help="Always 1; the label says which price table is in use.",
+    labels=("version",),
+    workers="max",
+)
+AI_BUDGET: Final = Gauge(
+    name="claw_ai_ai_budget_usd",
+    help="What may be spent in a period, in US dollars.",
+    unit="usd",
+    labels=("period", "scope"),
+    values={"period": BUDGET_PERIODS},
+    workers="max",
+)
+GUARDRAIL_DECISIONS: Final = Counter(
+    name="claw_ai_guardrail_decisions_total",
+    help="Decisions of guardrails; error: the guard itself failed.",
+    labels=("guard", "decision"),
+    values={"decision": GUARD_DECISIONS},
+)
+RETRIEVAL_RESULTS: Final = Histogram(
+    name="claw_ai_retrieval_results",
+    help="Results that a retrieval found; the first bucket holds the empty ones.",
+    labels=("index",),
+    buckets=RESULTS,
+)
 
 # -- Agents --------------------------------------------------------------------------------------------------
 AGENT_STEPS: Final = Counter(
@@ -181,6 +256,30 @@ AGENT_STEP_DURATION: Final = Histogram(
     labels=("agent", "step_type"),
     buckets=AI_SECONDS,
     values={"step_type": STEP_TYPES},
+)
+AGENT_RUNS: Final = Counter(
+    name="claw_ai_agent_runs_total",
+    help="Runs of agents by how they ended; max_steps: the limit of steps stopped them.",
+    labels=("agent", "outcome"),
+    values={"outcome": RUN_OUTCOMES},
+)
+AGENT_RUN_DURATION: Final = Histogram(
+    name="claw_ai_agent_run_duration_seconds",
+    help="Duration of an agent's run.",
+    unit="seconds",
+    labels=("agent",),
+    buckets=RUN_SECONDS,
+)
+AGENT_RUN_STEPS: Final = Histogram(
+    name="claw_ai_agent_run_steps",
+    help="Steps of an agent's run.",
+    labels=("agent",),
+    buckets=RUN_STEPS,
+)
+AGENT_REPEATED_TOOL_CALLS: Final = Counter(
+    name="claw_ai_agent_repeated_tool_calls_total",
+    help="Tool calls that repeat one of the same run, with the same arguments.",
+    labels=("agent",),
 )
 TOOL_CALLS: Final = Counter(
     name="claw_ai_tool_calls_total",
@@ -226,10 +325,24 @@ DB_POOL_CONNECTIONS: Final = Gauge(
     help="Connections of a pool by state.",
     labels=("pool", "state"),
     values={"state": ("active", "idle")},
+    workers="each",
 )
 DB_POOL_MAX: Final = Gauge(
     name="claw_ai_db_pool_max_connections",
     help="Connections that a pool may open at the most.",
+    labels=("pool",),
+    workers="each",
+)
+DB_POOL_WAIT: Final = Histogram(
+    name="claw_ai_db_pool_wait_seconds",
+    help="Time that a request for a connection waited for the pool.",
+    unit="seconds",
+    labels=("pool",),
+    buckets=STORE_SECONDS,
+)
+DB_POOL_TIMEOUTS: Final = Counter(
+    name="claw_ai_db_pool_timeouts_total",
+    help="Requests for a connection that the pool could not serve in time.",
     labels=("pool",),
 )
 
@@ -238,6 +351,29 @@ CONVERSATIONS: Final = Counter(
     name="claw_ai_conversations_total", help="Conversations by what happened to them.", labels=("status",)
 )
 MESSAGES: Final = Counter(name="claw_ai_messages_total", help="Messages by author.", labels=("role",))
+
+# -- Tasks in the background ---------------------------------------------------------------------------------
+QUEUE_TASKS: Final = Counter(
+    name="claw_ai_queue_tasks_total",
+    help="Tasks of a queue that were worked on.",
+    labels=("queue", "status"),
+    values={"status": OPERATION_STATUSES},
+)
+QUEUE_TASK_DURATION: Final = Histogram(
+    name="claw_ai_queue_task_duration_seconds",
+    help="Time that a worker spent on a task of a queue.",
+    unit="seconds",
+    labels=("queue",),
+    buckets=RUN_SECONDS,
+)
+
+# -- The event loop ------------------------------------------------------------------------------------------
+EVENT_LOOP_LAG: Final = Gauge(
+    name="claw_ai_event_loop_lag_seconds",
+    help="How late the event loop ran a timer, at worst, in the last 30 to 60 seconds.",
+    unit="seconds",
+    workers="max",
+)
 
 # -- Logs ----------------------------------------------------------------------------------------------------
 LOG_RECORDS: Final = Counter(
@@ -252,6 +388,7 @@ BUILD_INFO: Final = Gauge(
     name="claw_ai_build_info",
     help="Always 1; the labels say which application and library versions run.",
     labels=("app", "version", "library_version"),
+    workers="max",
 )
 OVERFLOW: Final = Counter(
     name="claw_ai_exporter_overflow_total",
@@ -262,6 +399,21 @@ INTERNAL_ERRORS: Final = Counter(
     name="claw_ai_exporter_internal_errors_total",
     help="Errors inside this library that were kept from the application.",
     labels=("where",),
+)
+WORKERS: Final = Gauge(
+    name="claw_ai_exporter_workers",
+    help="Worker processes whose numbers this page adds up; only in multiprocess mode.",
+)
+CONFIG_RELOAD_SUCCESS: Final = Gauge(
+    name="claw_ai_exporter_config_last_reload_successful",
+    help="1 where the exporter's settings were read when it was last told to, 0 where the old ones stay.",
+    home="process",
+)
+CONFIG_RELOAD_TIME: Final = Gauge(
+    name="claw_ai_exporter_config_last_reload_success_timestamp_seconds",
+    help="Unix time at which the exporter's settings were last read without a mistake.",
+    unit="seconds",
+    home="process",
 )
 PROBE_SUCCESS: Final = Gauge(
     name="claw_ai_exporter_probe_success",
@@ -375,6 +527,26 @@ QUEUE_DEPTH: Final = Gauge(
     name="claw_ai_queue_depth",
     help="Entries waiting in a Redis list, stream, set or sorted set.",
     labels=("redis", "queue"),
+    home="process",
+)
+QUEUE_OLDEST_AGE: Final = Gauge(
+    name="claw_ai_queue_oldest_age_seconds",
+    help="Time that the oldest entry of a queue has waited; 0 where it is empty.",
+    unit="seconds",
+    labels=("redis", "queue"),
+    home="process",
+)
+CANARY_SUCCESS: Final = Gauge(
+    name="claw_ai_canary_success",
+    help="1 where the last small request to an AI provider was answered, else 0.",
+    labels=("provider", "model"),
+    home="process",
+)
+CANARY_DURATION: Final = Gauge(
+    name="claw_ai_canary_duration_seconds",
+    help="Duration of the last small request to an AI provider.",
+    unit="seconds",
+    labels=("provider", "model"),
     home="process",
 )
 REDIS_KEYS: Final = Gauge(

@@ -30,9 +30,10 @@ PAGE: Final = Path("docs/MONITORING_METRICS.md")
 # Table name -> what the names of its metrics begin with; the first group that fits has the metric.
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "http": ("claw_ai_http_", "claw_ai_websocket_"),
-    "ai": ("claw_ai_ai_",),
+    "ai": ("claw_ai_ai_", "claw_ai_guardrail_", "claw_ai_retrieval_"),
     "agents": ("claw_ai_agent_", "claw_ai_tool_"),
     "stores": ("claw_ai_vector_db_", "claw_ai_redis_operation_", "claw_ai_db_"),
+    "tasks": ("claw_ai_queue_task", "claw_ai_event_loop_"),
     "business": ("claw_ai_conversations_", "claw_ai_messages_"),
     "logs": ("claw_ai_log_",),
     "self": ("claw_ai_build_", "claw_ai_exporter_"),

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 Unit = Literal["", "seconds", "bytes", "ratio", "usd"]
 Home = Literal["library", "process", "commands"]
+Workers = Literal["sum", "max", "each"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +46,14 @@ class Counter(Metric):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauge(Metric):
-    """A number that goes up and down."""
+    """A number that goes up and down.
 
+    Attributes:
+        workers: What several worker processes of one application make of it: the ``sum`` of those that live,
+            their ``max``, or ``each`` by itself, told apart by a label ``pid``.
+    """
+
+    workers: Workers = "sum"
     type: ClassVar[str] = "gauge"
 
 

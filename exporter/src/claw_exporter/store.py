@@ -43,7 +43,7 @@ Snapshot = tuple[Metric, list[tuple[Labels, Child]]]
 OVERFLOW_LABEL: Final = "__overflow__"
 _LABEL_CHARACTERS: Final = 256
 # Labels that tell an outcome: all their values exist from the first use of the other labels on.
-_START_TOGETHER: Final = frozenset(("status", "type", "outcome"))
+_START_TOGETHER: Final = frozenset(("decision", "outcome", "reason", "status", "type"))
 _METRIC_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL_NAME: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 
