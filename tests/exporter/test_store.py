@@ -258,3 +258,36 @@ def test_zeros_of_a_histogram_are_not_shared() -> None:
     durations = Store().histogram(VECTOR_DB_DURATION)
     durations.observe(1.0, "search", "ok")
     assert sum(durations.child("search", "error")) == 0
+
+
+def test_a_child_knows_its_numbers_as_a_foreign_reader_sees_them() -> None:
+    store = Store()
+    assert store.counter(RUNS)._slots(("nightly", "ok")) == (
+        (RUNS, "runs_total", (("name", "nightly"), ("status", "ok"))),
+    )
+    assert store.histogram(WAIT)._slots(("mail",)) == (
+        (WAIT, "wait_seconds_bucket", (("queue", "mail"), ("le", "0.1"))),
+        (WAIT, "wait_seconds_bucket", (("queue", "mail"), ("le", "1.0"))),
+        (WAIT, "wait_seconds_bucket", (("queue", "mail"), ("le", "+Inf"))),
+        (WAIT, "wait_seconds_sum", (("queue", "mail"),)),
+    )
+
+
+def test_numbers_in_memory_are_a_copy_of_the_zeros() -> None:
+    zero = [0.0, 0.0]
+    numbers = Store().numbers(zero, tuple)
+    assert numbers == zero
+    assert numbers is not zero
+
+
+def test_without_a_gil_every_change_takes_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Store().lock is None
+    monkeypatch.setattr("sys._is_gil_enabled", lambda: False, raising=False)
+    store = Store()
+    assert store.lock is not None
+    store.counter(JOBS).inc("mail")
+    store.gauge(DEPTH).set(5, "mail")
+    store.gauge(DEPTH).inc("mail", by=-2)
+    store.histogram(WAIT).observe(0.5, "mail")
+    numbers = [series for _, series in store.snapshot()]
+    assert numbers == [[(("mail",), [1.0])], [(("mail",), [3.0])], [(("mail",), [0, 1, 0, 0.5])]]

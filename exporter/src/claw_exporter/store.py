@@ -5,7 +5,8 @@ histogram (counts are not cumulative here; the last bucket is ``+Inf``).
 
 Under the GIL ``child[i] += number`` cannot lose an update: between its read and its store the interpreter
 does not switch threads as long as both operands are built-in numbers. That is why every value from outside is
-coerced with ``float()``, and why only the creation of a child takes a lock.
+coerced with ``float()``, and why only the creation of a child takes a lock. Where there is no GIL, every
+recording takes ``Store.lock``.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+import sys
 from bisect import bisect_left
 from threading import RLock
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from prometheus_client.utils import floatToGoString
 
 from claw_exporter.catalog import INTERNAL_ERRORS, OVERFLOW
 from claw_exporter.errors import LabelError, SpecError
 from claw_exporter.spec import Counter, Gauge, Histogram, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = [
     "OVERFLOW_LABEL",
@@ -32,6 +36,7 @@ __all__ = [
     "GaugeFamily",
     "HistogramFamily",
     "Labels",
+    "Slot",
     "Snapshot",
     "Store",
 ]
@@ -39,6 +44,21 @@ __all__ = [
 Child = list[float]
 Labels = tuple[str, ...]
 Snapshot = tuple[Metric, list[tuple[Labels, Child]]]
+
+
+class Slot(NamedTuple):
+    """One number of a child, as a foreign reader of a worker's files has to know it.
+
+    Attributes:
+        spec: The metric that it belongs to.
+        sample: The sample's name, such as ``<metric>_bucket`` or ``<metric>_sum`` of a histogram.
+        labels: Names and values, ``le`` among them where it is a bucket.
+    """
+
+    spec: Metric
+    sample: str
+    labels: tuple[tuple[str, str], ...]
+
 
 OVERFLOW_LABEL: Final = "__overflow__"
 _LABEL_CHARACTERS: Final = 256
@@ -62,12 +82,12 @@ class Family:
         spec: What the metric is.
     """
 
-    def __init__(self, spec: Metric, *, max_series: int, on_overflow: Callable[[str], None]) -> None:
+    def __init__(self, spec: Metric, store: Store) -> None:
         self.spec = spec
         self._zero: Child = [0.0]
         self._children: dict[Labels, Child] = {}
-        self._max_series = max_series
-        self._on_overflow = on_overflow
+        self._store = store
+        self._guard: Final = store.lock
         # Reentrant: a finaliser or signal handler that records may run while this thread is creating a child.
         self._lock = RLock()
 
@@ -97,13 +117,23 @@ class Family:
             child = self._children.get(labels)
             if child is not None:
                 return child
-            if len(self._children) < self._max_series:
+            if len(self._children) < self._store.max_series:
                 for sibling in self._siblings(labels):
-                    self._children.setdefault(sibling, self._zero.copy())
-                return self._children.setdefault(labels, self._zero.copy())
-            overflow = self._children.setdefault(self._overflow_labels(labels), self._zero.copy())
-        self._on_overflow(self.spec.name)
+                    self._existing_or_new(sibling)
+                return self._existing_or_new(labels)
+            overflow = self._existing_or_new(self._overflow_labels(labels))
+        self._store.overflowed(self.spec.name)
         return overflow
+
+    def _existing_or_new(self, labels: Labels) -> Child:
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = self._store.numbers(self._zero, lambda: self._slots(labels))
+        return child
+
+    def _slots(self, labels: Labels) -> Sequence[Slot]:
+        """Describe the numbers of one series to a foreign reader."""
+        return (Slot(self.spec, self.spec.name, tuple(zip(self.spec.labels, labels, strict=True))),)
 
     def _siblings(self, labels: Labels) -> Iterable[Labels]:
         """Series that start at 0 together with this one, so that ``increase`` sees their first event."""
@@ -156,8 +186,8 @@ class _ScalarFamily(Family):
             key = tuple(map(label_text, labels))
             if len(key) != len(self.spec.labels):
                 raise LabelError(f"{self.spec.name} has the labels {self.spec.labels}, but was given {key}")
-            if len(fresh) >= self._max_series:
-                self._on_overflow(self.spec.name)
+            if len(fresh) >= self._store.max_series:
+                self._store.overflowed(self.spec.name)
             else:
                 fresh[key] = [float(value)]
         self._children = fresh
@@ -180,7 +210,11 @@ class CounterFamily(_ScalarFamily):
         amount = float(by)
         if not amount >= 0:  # also refuses NaN
             raise ValueError(f"{self.spec.name} is a counter: it cannot grow by {by!r}")
-        self.child(*values)[0] += amount
+        if self._guard is None:
+            self.child(*values)[0] += amount
+        else:
+            with self._guard:
+                self.child(*values)[0] += amount
 
 
 class GaugeFamily(_ScalarFamily):
@@ -192,19 +226,27 @@ class GaugeFamily(_ScalarFamily):
     def set(self, value: float, *values: object) -> None:
         """Set one series; ``values`` are its label values."""
         number = float(value)
-        self.child(*values)[0] = number
+        if self._guard is None:
+            self.child(*values)[0] = number
+        else:
+            with self._guard:
+                self.child(*values)[0] = number
 
     def inc(self, *values: object, by: float = 1.0) -> None:
         """Add to one series (``by`` may be negative)."""
         amount = float(by)
-        self.child(*values)[0] += amount
+        if self._guard is None:
+            self.child(*values)[0] += amount
+        else:
+            with self._guard:
+                self.child(*values)[0] += amount
 
 
 class HistogramFamily(Family):
     """Series of a histogram."""
 
-    def __init__(self, spec: Histogram, *, max_series: int, on_overflow: Callable[[str], None]) -> None:
-        super().__init__(spec, max_series=max_series, on_overflow=on_overflow)
+    def __init__(self, spec: Histogram, store: Store) -> None:
+        super().__init__(spec, store)
         self.bounds: Final = spec.buckets
         self._zero = [0] * (len(spec.buckets) + 1) + [0.0]
 
@@ -213,8 +255,19 @@ class HistogramFamily(Family):
         number = float(value)
         if number == number:  # noqa: PLR0124  # NaN is the number that differs from itself
             child = self.child(*values)
-            child[bisect_left(self.bounds, number)] += 1
-            child[-1] += number
+            if self._guard is None:
+                child[bisect_left(self.bounds, number)] += 1
+                child[-1] += number
+            else:
+                with self._guard:
+                    child[bisect_left(self.bounds, number)] += 1
+                    child[-1] += number
+
+    def _slots(self, labels: Labels) -> Sequence[Slot]:
+        pairs = tuple(zip(self.spec.labels, labels, strict=True))
+        bucket, bounds = f"{self.spec.name}_bucket", (*self.bounds, float("inf"))
+        buckets = [Slot(self.spec, bucket, (*pairs, ("le", floatToGoString(bound)))) for bound in bounds]
+        return (*buckets, Slot(self.spec, f"{self.spec.name}_sum", pairs))
 
 
 class _Derived:
@@ -234,14 +287,18 @@ class Store:
 
     Attributes:
         folded: Observations folded so far.
+        lock: Held around every change of a child where Python runs threads at the same time (free-threaded
+            builds); None under the GIL, where it is not needed.
     """
 
     def __init__(self, *, max_series: int = 2000) -> None:
         if max_series < 1:
             raise SpecError(f"max_series is {max_series!r}: it must be at least 1")
         self.max_series: Final = max_series
+        self.lock: Final = RLock() if _free_threaded() else None
         self._families: dict[str, Family | _Derived] = {}
         self._before_scrape: list[Callable[[], None]] = []
+        self._on_fork: list[Callable[[], None]] = []
         self.folded = 0
         self._logged: set[str] = set()
         self._lock = RLock()
@@ -275,6 +332,24 @@ class Store:
         """Call ``callback`` before each rendering, to bring gauges up to date; its errors are counted."""
         self._before_scrape.append(callback)
 
+    def numbers(self, zero: Child, slots: Callable[[], Sequence[Slot]]) -> Child:
+        """Make the numbers of a new child.
+
+        Args:
+            zero: What it starts with; its length is the number of slots.
+            slots: Describes each number, all of one type of metric; called only where somebody else reads
+                them (in multiprocess mode).
+
+        Returns:
+            A list; in multiprocess mode something that is used as one: a strided view of doubles.
+        """
+        del slots
+        return zero.copy()
+
+    def on_fork(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` in a forked child, where every child got before is void (multiprocess mode)."""
+        self._on_fork.append(callback)
+
     def fault(self, where: str) -> None:
         """Count an error of this library, and log it (with the traceback being handled) once per place."""
         level = logging.DEBUG if where in self._logged else logging.ERROR
@@ -303,15 +378,17 @@ class Store:
             known = self._families.get(spec.name)
             if known is None:
                 _check(spec)
-                known = self._families[spec.name] = kind(
-                    spec, max_series=self.max_series, on_overflow=self.overflowed
-                )
+                known = self._families[spec.name] = kind(spec, self)
             if known.spec != spec or not isinstance(known, kind):
                 raise SpecError(f"metric {spec.name} exists already, described differently: {known.spec}")
             return known
 
 
 _FamilyT = TypeVar("_FamilyT", bound=Family)
+
+
+def _free_threaded() -> bool:
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def _check(spec: Metric) -> None:
