@@ -9,7 +9,15 @@ Mount the middleware, track AI answers and stores, expose ``/metrics``::
 """
 
 from claw_exporter.answers import AIResponse
-from claw_exporter.errors import ArgumentError, ClawError, LabelError, PoolTypeError, RegistryError, SpecError
+from claw_exporter.errors import (
+    ArgumentError,
+    ClawError,
+    DirectoryError,
+    LabelError,
+    PoolTypeError,
+    RegistryError,
+    SpecError,
+)
 from claw_exporter.instruments import Metrics, metrics
 from claw_exporter.middleware import MetricsMiddleware
 from claw_exporter.operations import Operation
@@ -20,6 +28,7 @@ __all__ = [
     "AIResponse",
     "ArgumentError",
     "ClawError",
+    "DirectoryError",
     "LabelError",
     "Metrics",
     "MetricsMiddleware",

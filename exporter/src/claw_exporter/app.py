@@ -99,7 +99,7 @@ def exposition(probes: Probes, store: Store) -> Exposition:
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    return Exposition(registry, attach(registry, store), store, in_flight=[0.0], mark="")
+    return Exposition(registry, attach(registry, store), store)
 
 
 class Process:

@@ -17,6 +17,8 @@ from claw_exporter.exposition import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prometheus_client import CollectorRegistry
     from starlette.types import Receive, Scope, Send
 
@@ -39,7 +41,8 @@ class Exposition:
         registry: Whose other collectors are shown.
         bridge: Our collector in that registry.
         store: Where errors are counted.
-        in_flight: Number of running requests; this one is taken out where its scope carries ``mark``.
+        in_flight: Returns the number of running requests; this one is taken out where its scope carries
+            ``mark``.
         mark: See ``in_flight``.
     """
 
@@ -49,13 +52,13 @@ class Exposition:
         bridge: Bridge,
         store: Store,
         *,
-        in_flight: Child | None = None,
+        in_flight: Callable[[], Child] = list,
         mark: str = "",
     ) -> None:
         self._registry = registry
         self._bridge = bridge
         self._store = store
-        self._in_flight = in_flight or [0.0]
+        self._in_flight = in_flight
         self._mark = mark
         self._running: dict[tuple[object, bool, bool], asyncio.Task[bytes]] = {}
 
@@ -65,14 +68,15 @@ class Exposition:
         if scope["method"] not in ("GET", "HEAD"):
             await _answer(send, 405, [(b"allow", b"GET, HEAD")], b"")
             return
-        measured = self._mark in scope
-        if measured:
-            self._in_flight[0] -= 1
+        if self._mark not in scope:
+            await self._serve(scope, send)
+            return
+        in_flight = self._in_flight()
+        in_flight[0] -= 1
         try:
             await self._serve(scope, send)
         finally:
-            if measured:
-                self._in_flight[0] += 1
+            in_flight[0] += 1
 
     async def _serve(self, scope: Scope, send: Send) -> None:
         openmetrics = accepts_openmetrics(_header(scope, b"accept"))

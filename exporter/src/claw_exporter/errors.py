@@ -6,6 +6,7 @@
     ├── SpecError            a metric is described wrongly, or a second time and differently
     ├── LabelError           label values do not fit the metric's labels
     ├── ArgumentError        an argument of a public function or constructor is wrong
+    ├── DirectoryError       PROMETHEUS_MULTIPROC_DIR cannot hold the workers' files
     ├── PoolTypeError        watch_pool was given something it cannot read
     ├── RegistryError        the prometheus_client registry has metrics of our names already
     ├── SettingsError        exporter.yml is wrong (in settings: only the exporter process has one)
@@ -14,7 +15,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ArgumentError", "ClawError", "LabelError", "PoolTypeError", "RegistryError", "SpecError"]
+__all__ = [
+    "ArgumentError",
+    "ClawError",
+    "DirectoryError",
+    "LabelError",
+    "PoolTypeError",
+    "RegistryError",
+    "SpecError",
+]
 
 
 class ClawError(Exception):
@@ -31,6 +40,10 @@ class LabelError(ClawError, ValueError):
 
 class ArgumentError(ClawError, ValueError):
     """An argument has a wrong value; the message says which and what to pass."""
+
+
+class DirectoryError(ClawError, OSError):
+    """The directory of the worker processes' files is missing or cannot be written; says what to do."""
 
 
 class PoolTypeError(ClawError, TypeError):

@@ -60,11 +60,19 @@ class Metrics:
         registry: The prometheus_client registry (its default one if None) in which these metrics appear once
             `register`, `mount` or the middleware is used. Several `Metrics` of one registry are added up.
         max_series: Bound of the series of each metric; see ``claw_ai_exporter_overflow_total``.
+        multiprocess_dir: Where the worker processes of an application share their numbers. None: what
+            ``PROMETHEUS_MULTIPROC_DIR`` says at the first use; ``""``: nowhere, though that is set.
     """
 
-    def __init__(self, *, registry: CollectorRegistry | None = None, max_series: int = 2000) -> None:
+    def __init__(
+        self,
+        *,
+        registry: CollectorRegistry | None = None,
+        max_series: int = 2000,
+        multiprocess_dir: str | None = None,
+    ) -> None:
         self.registry: Final = registry or REGISTRY
-        self.store: Final = Store(max_series=max_series)
+        self.store: Final = Store(max_series=max_series, directory=multiprocess_dir)
         self._answers = Answers(self.store)
 
     # -- Wiring ----------------------------------------------------------------------------------------------
@@ -73,8 +81,10 @@ class Metrics:
         """Make these metrics appear in the registry; idempotent.
 
         Raises:
+            DirectoryError: The directory in ``PROMETHEUS_MULTIPROC_DIR`` is missing or not writable.
             RegistryError: Another collector of the registry has a metric of the same name.
         """
+        self.store.check()
         return attach(self.registry, self.store)
 
     def mount(self, app: Router, path: str = "/metrics") -> None:
@@ -89,7 +99,7 @@ class Metrics:
 
         Raises:
             ArgumentError: ``path`` does not start with a slash.
-            RegistryError: As :meth:`register`.
+            DirectoryError, RegistryError: As :meth:`register`.
         """
         if not path.startswith("/"):
             raise ArgumentError(f"path is {path!r}: it must start with '/'")
@@ -99,11 +109,11 @@ class Metrics:
         """Return what `mount` adds, as an ASGI application: to be served on a port of its own.
 
         Raises:
-            RegistryError: As :meth:`register`.
+            DirectoryError, RegistryError: As :meth:`register`.
         """
         traffic = self.traffic
         return Exposition(
-            self.registry, self.register(), self.store, in_flight=traffic.in_flight, mark=traffic.mark
+            self.registry, self.register(), self.store, in_flight=lambda: traffic.in_flight, mark=traffic.mark
         )
 
     def render(self, *, openmetrics: bool = False) -> bytes:

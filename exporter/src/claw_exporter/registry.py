@@ -2,15 +2,22 @@
 
 So an existing ``/metrics`` of an application shows our metrics too. Several stores in one registry are added
 up: a process exposes each series once.
+
+In multiprocess mode the page of any worker shows what all of them counted: ours, and the application's own
+metrics of prometheus_client, which stock code reads from its files. Custom collectors, which have no files,
+are asked in the worker that answers. What describes one process only is left out.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from threading import Lock, local
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from prometheus_client.core import Metric as ClientMetric
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from claw_exporter.catalog import CATALOG
 from claw_exporter.errors import RegistryError
@@ -26,6 +33,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Bridge", "attach"]
 
+# Of the worker that happens to answer, not of the application: prometheus_client's process and GC collectors.
+OF_ONE_PROCESS: Final = frozenset(
+    (
+        "process_cpu_seconds",
+        "process_max_fds",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_virtual_memory_bytes",
+        "python_gc_collections",
+        "python_gc_objects_collected",
+        "python_gc_objects_uncollectable",
+    )
+)
+
 _bridges: Final[WeakKeyDictionary[CollectorRegistry, Bridge]] = WeakKeyDictionary()
 _lock: Final = Lock()
 
@@ -39,7 +61,7 @@ def attach(registry: CollectorRegistry, store: Store) -> Bridge:
     with _lock:
         bridge = _bridges.get(registry)
         if bridge is None:
-            bridge = Bridge()
+            bridge = Bridge(registry)
             _register(registry, bridge)
             _bridges[registry] = bridge
         if store not in bridge.stores:
@@ -64,17 +86,18 @@ class Bridge:
         stores: The stores shown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.stores: list[Store] = []
+        self._registry = ref(registry)
         self._silent = local()
 
     def describe(self) -> Iterator[ClientMetric]:
         """Yield the names this collector may produce, so that the registry can refuse a clash."""
-        return (_client_metric(spec) for spec in CATALOG if spec.home == "library")
+        return (_client_metric(spec) for spec in _LIBRARY)
 
     def collect(self) -> Iterator[ClientMetric]:
-        """Yield every metric that has series."""
-        if not getattr(self._silent, "now", False):
+        """Yield every metric that has series; nothing where a stock collector of our files does."""
+        if not getattr(self._silent, "now", False) and not self._read_elsewhere():
             for spec, series in self.snapshot():
                 metric = _client_metric(spec)
                 if isinstance(spec, Histogram):
@@ -85,17 +108,60 @@ class Bridge:
 
     def snapshot(self) -> list[Snapshot]:
         """Return every metric that has series, those of several stores added up."""
-        snapshots = [store.snapshot() for store in self.stores]
+        snapshots, read = [], set()
+        for store in self.stores:
+            if store.in_memory or store.directory not in read:
+                read.add(store.directory)
+                snapshots.append(store.snapshot())
+            else:
+                store.serve()
         return snapshots[0] if len(snapshots) == 1 else _added(snapshots)
 
     def others(self, registry: CollectorRegistry, render: Any) -> bytes:  # noqa: ANN401  # a generate_latest
         """Render what the registry's other collectors have, on this thread."""
         self._silent.now = True
         try:
-            text: bytes = render(registry)
+            shared = any(not store.in_memory for store in self.stores)
+            text: bytes = render(_Others(registry) if shared else registry)
             return text
         finally:
             self._silent.now = False
+
+    def _read_elsewhere(self) -> bool:
+        """Return whether the registry has a stock collector that reads our files with its own."""
+        # The registry has no public way to list its collectors.
+        collectors = getattr(self._registry(), "_collector_to_names", ())
+        paths = {
+            getattr(each, "_path", None) for each in collectors if isinstance(each, MultiProcessCollector)
+        }
+        return any(store.directory in paths for store in self.stores if not store.in_memory)
+
+
+class _Others:
+    """What a registry has besides our metrics, of all workers where it can be had of all."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[ClientMetric]:
+        workers = {metric.name: metric for metric in _stock_metrics()}
+        for metric in self._registry.collect():
+            if metric.name not in workers and metric.name not in _NOT_OTHERS:
+                yield metric
+        yield from workers.values()
+
+
+def _stock_metrics() -> Iterable[ClientMetric]:
+    """Return the metrics of prometheus_client that workers have written to files."""
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    files = Path(directory).glob("*.db") if directory else ()
+    stock = [str(path) for path in files if "_claw-" not in path.name]
+    metrics: Iterable[ClientMetric] = MultiProcessCollector.merge(stock)  # type: ignore[no-untyped-call]  # it has no types
+    return metrics
+
+
+_LIBRARY: Final = [spec for spec in CATALOG if spec.home == "library"]
+_NOT_OTHERS: Final = OF_ONE_PROCESS | {family_name(spec) for spec in _LIBRARY}
 
 
 def _client_metric(spec: Metric) -> ClientMetric:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 Unit = Literal["", "seconds", "bytes", "ratio", "usd"]
 Home = Literal["library", "process", "commands"]
@@ -67,3 +67,17 @@ class Histogram(Metric):
 
     buckets: tuple[float, ...]
     type: ClassVar[str] = "histogram"
+
+
+class Slot(NamedTuple):
+    """One number of a child, as a foreign reader of a worker's files has to know it.
+
+    Attributes:
+        spec: The metric that it belongs to.
+        sample: The sample's name, such as ``<metric>_bucket`` or ``<metric>_sum`` of a histogram.
+        labels: Names and values, ``le`` among them where it is a bucket.
+    """
+
+    spec: Metric
+    sample: str
+    labels: tuple[tuple[str, str], ...]

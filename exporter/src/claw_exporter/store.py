@@ -11,22 +11,31 @@ recording takes ``Store.lock``.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import itertools
 import logging
+import os
 import re
 import sys
+import threading
+import weakref
 from bisect import bisect_left
 from threading import RLock
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from prometheus_client.utils import floatToGoString
 
-from claw_exporter.catalog import INTERNAL_ERRORS, OVERFLOW
+from claw_exporter.catalog import CATALOG, INTERNAL_ERRORS, OVERFLOW
 from claw_exporter.errors import LabelError, SpecError
-from claw_exporter.spec import Counter, Gauge, Histogram, Metric
+from claw_exporter.servers import expected_workers
+from claw_exporter.spec import Counter, Gauge, Histogram, Metric, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from claw_exporter.multiprocess import Reader
+    from claw_exporter.workerfiles import WorkerFiles
 
 __all__ = [
     "OVERFLOW_LABEL",
@@ -45,21 +54,12 @@ Child = list[float]
 Labels = tuple[str, ...]
 Snapshot = tuple[Metric, list[tuple[Labels, Child]]]
 
-
-class Slot(NamedTuple):
-    """One number of a child, as a foreign reader of a worker's files has to know it.
-
-    Attributes:
-        spec: The metric that it belongs to.
-        sample: The sample's name, such as ``<metric>_bucket`` or ``<metric>_sum`` of a histogram.
-        labels: Names and values, ``le`` among them where it is a bucket.
-    """
-
-    spec: Metric
-    sample: str
-    labels: tuple[tuple[str, str], ...]
-
-
+REFRESH_SECONDS: Final = 2.0
+_WHERE: Final = "multiprocess"
+_ALONE: Final = (
+    "this application runs in %d worker processes, but PROMETHEUS_MULTIPROC_DIR is not set: each scrape "
+    "shows the numbers of one of them. Set it to an empty directory before the server starts"
+)
 OVERFLOW_LABEL: Final = "__overflow__"
 _LABEL_CHARACTERS: Final = 256
 # Labels that tell an outcome: all their values exist from the first use of the other labels on.
@@ -154,11 +154,22 @@ class Family:
 
     def remove(self, *values: object) -> None:
         """Forget one series, if it exists."""
-        self._children.pop(tuple(map(label_text, values)), None)
+        self._forget(tuple(map(label_text, values)))
 
     def clear(self) -> None:
         """Forget every series."""
+        for labels in self._children.copy():
+            self._forget(labels)
+
+    def void(self) -> None:
+        """Forget every series in this process only: it has been forked, and they are its parent's."""
         self._children = {}
+        self._lock = RLock()
+
+    def _forget(self, labels: Labels) -> None:
+        with self._lock:
+            if self._children.pop(labels, None) is not None:
+                self._store.forget(lambda: self._slots(labels))
 
     def series(self) -> list[tuple[Labels, Child]]:
         """Return what is known now: label values with their (live) numbers, in order of creation."""
@@ -181,7 +192,7 @@ class _ScalarFamily(Family):
         Raises:
             LabelError: The number of label values of an entry is wrong.
         """
-        fresh: dict[Labels, Child] = {}
+        fresh: dict[Labels, float] = {}
         for labels, value in values.items():
             key = tuple(map(label_text, labels))
             if len(key) != len(self.spec.labels):
@@ -189,8 +200,19 @@ class _ScalarFamily(Family):
             if len(fresh) >= self._store.max_series:
                 self._store.overflowed(self.spec.name)
             else:
-                fresh[key] = [float(value)]
-        self._children = fresh
+                fresh[key] = float(value)
+        if self._store.in_memory:
+            self._children = {labels: [value] for labels, value in fresh.items()}
+        else:
+            self._update(fresh)
+
+    def _update(self, fresh: Mapping[Labels, float]) -> None:
+        """Change the series where they are: in files, others may be reading them."""
+        with self._lock:
+            for labels in self._children.keys() - fresh.keys():
+                self._forget(labels)
+            for labels, value in fresh.items():
+                self._existing_or_new(labels)[0] = value
 
 
 class CounterFamily(_ScalarFamily):
@@ -266,7 +288,7 @@ class HistogramFamily(Family):
     def _slots(self, labels: Labels) -> Sequence[Slot]:
         pairs = tuple(zip(self.spec.labels, labels, strict=True))
         bucket, bounds = f"{self.spec.name}_bucket", (*self.bounds, float("inf"))
-        buckets = [Slot(self.spec, bucket, (*pairs, ("le", floatToGoString(bound)))) for bound in bounds]
+        buckets = [Slot(self.spec, bucket, (*pairs, ("le", _bound(bound)))) for bound in bounds]
         return (*buckets, Slot(self.spec, f"{self.spec.name}_sum", pairs))
 
 
@@ -284,6 +306,10 @@ class Store:
     Args:
         max_series: Bound of each metric's series; further label values are folded into a series named
             ``__overflow__`` and counted by ``claw_ai_exporter_overflow_total``.
+        directory: Where the worker processes of an application share their numbers (multiprocess mode).
+            Empty: in memory. None: what ``PROMETHEUS_MULTIPROC_DIR`` says when the first child is made, or at
+            the wiring, whichever comes first. Not when the store is made: the default one is made at import,
+            and an application may set the variable after that.
 
     Attributes:
         folded: Observations folded so far.
@@ -291,7 +317,7 @@ class Store:
             builds); None under the GIL, where it is not needed.
     """
 
-    def __init__(self, *, max_series: int = 2000) -> None:
+    def __init__(self, *, max_series: int = 2000, directory: str | None = "") -> None:
         if max_series < 1:
             raise SpecError(f"max_series is {max_series!r}: it must be at least 1")
         self.max_series: Final = max_series
@@ -302,6 +328,12 @@ class Store:
         self.folded = 0
         self._logged: set[str] = set()
         self._lock = RLock()
+        self._refreshing = RLock()
+        self._asked_directory = directory
+        self._files: WorkerFiles | None = None
+        self._reader: Reader | None = None
+        self._serving = self._checked = False
+        self._failing = threading.local()
         self._overflow = self.counter(OVERFLOW)
         self._errors = self.counter(INTERNAL_ERRORS)
 
@@ -329,7 +361,11 @@ class Store:
             self._families[spec.name] = _Derived(spec, read)
 
     def before_scrape(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` before each rendering, to bring gauges up to date; its errors are counted."""
+        """Call ``callback`` before each rendering, to bring gauges up to date; its errors are counted.
+
+        In multiprocess mode each worker calls it every few seconds as well, since any worker may be the one
+        that is scraped.
+        """
         self._before_scrape.append(callback)
 
     def numbers(self, zero: Child, slots: Callable[[], Sequence[Slot]]) -> Child:
@@ -343,8 +379,24 @@ class Store:
         Returns:
             A list; in multiprocess mode something that is used as one: a strided view of doubles.
         """
-        del slots
-        return zero.copy()
+        if self.in_memory:
+            return zero.copy()
+        try:
+            files = self._open()
+            if not self._serving and _in_event_loop():
+                self.serve()
+            return cast("Child", files.child(slots()))
+        except Exception:  # noqa: BLE001  # no room, no directory: the numbers of this process stay its own
+            self._failed()
+            return zero.copy()
+
+    def forget(self, slots: Callable[[], Sequence[Slot]]) -> None:
+        """Forget the numbers that `numbers` made for these slots; nothing to do in memory."""
+        if self._files is not None:
+            try:
+                self._files.forget(slots())
+            except Exception:  # noqa: BLE001  # numbers that were never in a file
+                self._failed()
 
     def on_fork(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` in a forked child, where every child got before is void (multiprocess mode)."""
@@ -365,13 +417,112 @@ class Store:
 
     def snapshot(self) -> list[Snapshot]:
         """Return every metric that has series, in order of registration."""
-        for callback in self._before_scrape:
+        self.refresh()
+        if not self.in_memory:
             try:
-                callback()
-            except Exception:  # noqa: BLE001  # one broken reader must not cost the whole scrape
-                self.fault("before_scrape")
+                return self._shared()
+            except Exception:  # noqa: BLE001  # then at least what this process knows
+                self._failed()
         families = list(self._families.copy().values())
         return [(family.spec, series) for family in families if (series := family.series())]
+
+    def refresh(self) -> None:
+        """Bring gauges up to date."""
+        with self._refreshing:
+            for callback in self._before_scrape.copy():
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001  # one broken reader must not cost the whole scrape
+                    self.fault("before_scrape")
+
+    # -- Multiprocess mode -----------------------------------------------------------------------------------
+
+    @property
+    def directory(self) -> str:
+        """Where the workers share their numbers; empty in memory."""
+        if self._asked_directory is None:
+            self._asked_directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+        return self._asked_directory
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the numbers are this process's alone."""
+        return not self.directory
+
+    def check(self) -> None:
+        """Look whether several workers could add up their numbers; log once where they cannot.
+
+        Raises:
+            DirectoryError: The directory is missing, or not writable.
+        """
+        if self.directory:
+            from claw_exporter.workerfiles import check_directory  # noqa: PLC0415  # not there on Windows
+
+            check_directory(self.directory)
+        elif not self._checked:
+            self._checked = True
+            workers = expected_workers()
+            if workers > 1:
+                _log.warning(_ALONE, workers)
+
+    def serve(self) -> None:
+        """Say that this process serves: it counts as a worker, and its gauges are kept up to date."""
+        if not self.in_memory and not self._serving:
+            try:
+                files = self._open()
+                self._serving = True
+                files.serve()
+                _Refresher(self, files).start()
+            except Exception:  # noqa: BLE001  # the request must not notice
+                self._failed()
+
+    def _open(self) -> WorkerFiles:
+        if self._files is None:
+            with self._lock:
+                if self._files is None:
+                    from claw_exporter.workerfiles import WorkerFiles  # noqa: PLC0415  # not there on Windows
+
+                    self._files = WorkerFiles(self.directory)
+                    _watch_forks()
+                    _in_files.add(self)
+            self._errors.child(_WHERE)  # so that it is in a file when there is no more room for it
+        return self._files
+
+    def _shared(self) -> list[Snapshot]:
+        self.serve()
+        if self._reader is None:
+            from claw_exporter.multiprocess import Reader  # noqa: PLC0415  # not there on Windows
+
+            self._reader = Reader(self.directory, self._spec)
+        return self._reader.snapshot()
+
+    def _spec(self, name: str) -> Metric | None:
+        family = self._families.get(name)
+        return family.spec if family is not None else _IN_CATALOG.get(name)
+
+    def _failed(self) -> None:
+        """Count a failure with the files: in them, where that is still possible."""
+        if not getattr(self._failing, "now", False):  # counting may fail for the same reason
+            self._failing.now = True
+            try:
+                self.fault(_WHERE)
+            finally:
+                self._failing.now = False
+
+    def _void(self) -> None:
+        """Let go of everything that belongs to the process this one was forked from."""
+        self._lock, self._refreshing = RLock(), RLock()
+        files, self._files, self._serving = self._files, None, False
+        if files is not None:
+            files.release()
+        for family in self._families.values():
+            if isinstance(family, Family):
+                family.void()
+        for callback in self._on_fork:
+            try:
+                callback()
+            except Exception:  # noqa: BLE001  # the child has other work than our caches
+                self.fault("on_fork")
 
     def _family(self, kind: type[_FamilyT], spec: Metric) -> _FamilyT:
         with self._lock:
@@ -384,7 +535,51 @@ class Store:
             return known
 
 
+_IN_CATALOG: Final = {spec.name: spec for spec in CATALOG}
+_in_files: Final[weakref.WeakSet[Store]] = weakref.WeakSet()
+
+
+@functools.cache
+def _watch_forks() -> None:
+    os.register_at_fork(after_in_child=_void_all)
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _void_all() -> None:
+    for store in list(_in_files):
+        store._void()  # noqa: SLF001  # the same module
+
+
+class _Refresher(threading.Thread):
+    """Brings a worker's gauges up to date, because any other may be the one that is scraped."""
+
+    def __init__(self, store: Store, files: WorkerFiles) -> None:
+        super().__init__(name="claw_exporter", daemon=True)
+        self._store = weakref.ref(store)
+        self._files = files
+
+    def run(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(REFRESH_SECONDS):
+            store = self._store()
+            if store is None or store._files is not self._files:  # noqa: SLF001  # the same module
+                return
+            store.refresh()
+            del store
+
+
 _FamilyT = TypeVar("_FamilyT", bound=Family)
+
+
+def _bound(bound: float) -> str:
+    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]  # prometheus_client has no types here
 
 
 def _free_threaded() -> bool:

@@ -1,0 +1,388 @@
+"""The files in which one worker process of several keeps its numbers, in prometheus_client's own format.
+
+A file is ``[used: int32][padding]{[length: int32][JSON key][padding][value: double][timestamp: double]}``,
+named by the type of its metrics (``counter_...db``, ``gauge_livesum_...db``), so that an unmodified
+``prometheus_client.multiprocess.MultiProcessCollector`` reads it. Two things are ours:
+
+* All keys of one child are padded to one length, so that its numbers lie at one distance from each other, and
+  a strided ``memoryview`` of the mapped file is used exactly as the list is that stands there in memory.
+* A set of files belongs to whoever holds the lock of its ``claw-<token>.lock``. The kernel releases the lock
+  of a process that ends, however it ends, and whatever its process id means elsewhere. A worker that starts
+  takes over the set of a dead one, and goes on counting where that one stopped. So nothing is ever copied
+  from file to file: no moment exists at which a number is lost or counted twice, whoever is killed when, and
+  there are never more sets than there were workers at a time.
+
+Where the whole application starts anew (nobody holds a lock, and the last holders were of another process
+group), what is left is removed: counters begin at 0, as those of any program that starts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import re
+import secrets
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from struct import Struct
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from claw_exporter.errors import DirectoryError
+from claw_exporter.spec import Gauge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from claw_exporter.spec import Metric, Slot
+
+__all__ = [
+    "FORGOTTEN",
+    "HEADER_BYTES",
+    "LOCK_NAME",
+    "Holder",
+    "WorkerFiles",
+    "check_directory",
+    "entries",
+    "held",
+    "holder",
+]
+
+# In place of a timestamp, which only stock gauges of the "mostrecent" modes use: a series that is no more.
+FORGOTTEN: Final = -1.0
+HEADER_BYTES: Final = 8
+LOCK_NAME: Final = re.compile(r"claw-([0-9a-f]+)\.lock")
+
+_FIRST_BYTES: Final = 1 << 16
+_DOUBLE: Final = 8
+_MODES: Final = {"sum": "livesum", "max": "livemax", "each": "liveall"}
+_INTEGER: Final = Struct("i")
+_DIRECTORY_LOCK: Final = "claw.lock"
+_reserve: Final[Callable[[int, int, int], None]] = getattr(
+    os, "posix_fallocate", lambda number, _, size: os.ftruncate(number, size)
+)
+_PATIENCE_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.01
+
+
+class Holder(NamedTuple):
+    """Who holds, or held last, a set of files.
+
+    Attributes:
+        pid: Its process id.
+        parent: Its parent's.
+        run: What all workers of one run of the application have in common.
+        serving: Whether it has been seen to serve: what starts workers does not.
+    """
+
+    pid: int
+    parent: int
+    run: str
+    serving: bool
+
+
+def check_directory(directory: str) -> None:
+    """Raise where a directory cannot hold workers' files.
+
+    Raises:
+        DirectoryError: It is missing, or not writable.
+    """
+    if not Path(directory).is_dir():
+        raise DirectoryError(
+            f"PROMETHEUS_MULTIPROC_DIR is {directory!r}, which is not a directory: create it before the "
+            f"server starts (mkdir -p {directory})"
+        )
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise DirectoryError(
+            f"PROMETHEUS_MULTIPROC_DIR is {directory!r}, where this process may not write: give it to the "
+            f"user that runs the server (chown {os.getuid()} {directory})"
+        )
+
+
+class WorkerFiles:
+    """One set of files, held by this process.
+
+    Args:
+        directory: Where.
+
+    Raises:
+        OSError: The directory does not let itself be written.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory)
+        self._files: dict[str, _File] = {}
+        self._lock = RLock()
+        self._serving = False
+        self._run = _run()
+        self._token, self._held = _claim(self._directory, self._run)
+        self._sign()
+
+    def child(self, slots: Sequence[Slot]) -> memoryview[float]:
+        """Return the numbers of a child: those of the set's last holder if it had it, else new zeros.
+
+        Args:
+            slots: What the numbers are, all of one type of metric.
+
+        Raises:
+            OSError: The disk is full, or the file cannot be created.
+        """
+        with self._lock:
+            return self._file(slots[0].spec).child(slots)
+
+    def forget(self, slots: Sequence[Slot]) -> None:
+        """Let a child be 0 for stock readers, and nothing at all for ours."""
+        with self._lock:
+            self._file(slots[0].spec).forget(slots)
+
+    def serve(self) -> None:
+        """Note that this process serves: it is no mere parent of those that do."""
+        if not self._serving:
+            self._serving = True
+            self._sign()
+
+    def release(self) -> None:
+        """Let go of the set without unlocking what a parent process holds through the same description."""
+        os.close(self._held)
+        for file in self._files.values():
+            file.close()
+
+    def _sign(self) -> None:
+        text = json.dumps(Holder(os.getpid(), os.getppid(), self._run, self._serving)).encode()
+        # One write over the old signature; the trailing spaces of a shorter one are no matter for JSON.
+        os.pwrite(self._held, text.ljust(200), 0)
+
+    def _file(self, spec: Metric) -> _File:
+        kind = f"gauge_{_MODES[spec.workers]}" if isinstance(spec, Gauge) else spec.type
+        file = self._files.get(kind)
+        if file is None:
+            # What stands between the second "_" and the first three characters before the next one is a
+            # process id to stock code; what follows keeps the name apart from that of a stock file.
+            owner = f"_{os.getpid()}.db" if isinstance(spec, Gauge) else ""
+            path = self._directory / f"{kind}{owner}_claw-{self._token}.db"
+            file = self._files[kind] = _File(path)
+        return file
+
+
+class _File:
+    """One mapped file."""
+
+    def __init__(self, path: Path) -> None:
+        self._number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._places: dict[str, int] = {}
+        self._described: set[str] = set()
+        try:
+            self._map(max(os.fstat(self._number).st_size, _FIRST_BYTES))
+            self._used = self._integers[0] or HEADER_BYTES
+            for family, sample, labels, help_text, place in entries(self._mapped, HEADER_BYTES, self._used):
+                self._places.setdefault(_key(family, sample, labels), place)
+                if help_text:
+                    self._described.add(family)
+        except BaseException:
+            os.close(self._number)
+            raise
+
+    def close(self) -> None:
+        os.close(self._number)
+
+    def child(self, slots: Sequence[Slot]) -> memoryview[float]:
+        keys = [_key(_family(slot), slot.sample, dict(slot.labels)) for slot in slots]
+        child = self._known(keys)
+        if child is None:
+            self._append(slots, keys)
+            child = self._known(keys)
+        assert child is not None  # noqa: S101  # it was just written
+        return child
+
+    def forget(self, slots: Sequence[Slot]) -> None:
+        for slot in slots:
+            place = self._places[_key(_family(slot), slot.sample, dict(slot.labels))]
+            self._doubles[place] = 0.0
+            self._doubles[place + 1] = FORGOTTEN
+
+    def _known(self, keys: Sequence[str]) -> memoryview[float] | None:
+        """Return the numbers of a child if the file has it, at one distance from each other."""
+        places = [self._places.get(key, -1) for key in keys]
+        first, last = places[0], places[-1]
+        distance = places[1] - first if len(places) > 1 else 1
+        if first < 0 or places != list(range(first, last + 1, distance)):
+            return None
+        for place in places:
+            self._doubles[place + 1] = 0.0
+        return self._doubles[first : last + 1 : distance]
+
+    def _append(self, slots: Sequence[Slot], keys: Sequence[str]) -> None:
+        texts = [self._text(slot, key) for slot, key in zip(slots, keys, strict=True)]
+        length = max(map(len, texts))
+        # Stock code pads by 1 to 8 bytes, until length and text together are a multiple of 8: by 1 here.
+        length += (3 - length) % _DOUBLE
+        head, tail = _INTEGER.pack(length), b" " + bytes(2 * _DOUBLE)
+        block = b"".join([head + text.ljust(length) + tail for text in texts])
+        if self._used + len(block) > len(self._mapped):
+            self._map(1 << (self._used + len(block) - 1).bit_length())
+        size = len(block) // len(keys)
+        self._mapped[self._used : self._used + len(block)] = block
+        for number, key in enumerate(keys):
+            self._places[key] = (self._used + (number + 1) * size) // _DOUBLE - 2
+        self._used += len(block)
+        self._integers[0] = self._used  # last: from now on, others read it
+
+    def _text(self, slot: Slot, key: str) -> bytes:
+        """Return a key as stock code wants it; only the first of a metric in a file carries the help."""
+        family = _family(slot)
+        help_text = "" if family in self._described else slot.spec.help
+        self._described.add(family)
+        return f"{key[:-1]},{json.dumps(help_text)}]".encode()
+
+    def _map(self, size: int) -> None:
+        # Reserved, not only extended: writing to a mapped page that has no room on the disk is a SIGBUS.
+        _reserve(self._number, 0, size)
+        # Older mappings stay valid, and show the same file: children keep theirs.
+        self._mapped = mmap.mmap(self._number, size)
+        self._doubles = memoryview(self._mapped).cast("d")
+        self._integers = memoryview(self._mapped).cast("i")
+
+
+def entries(data: Any, start: int, end: int) -> Iterator[tuple[str, str, dict[str, str], str, int]]:  # noqa: ANN401  # a buffer
+    """Yield what a file has: family, sample, labels, help, and at which double of the file its value stands.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    while start < end:
+        length = _INTEGER.unpack_from(data, start)[0]
+        if length <= 0 or start + length > end:
+            raise ValueError(f"a worker's file is damaged at byte {start}: an entry of {length} bytes")
+        family, sample, labels, help_text = json.loads(data[start + 4 : start + 4 + length])
+        start += 4 + length + _DOUBLE - (length + 4) % _DOUBLE + 2 * _DOUBLE
+        yield family, sample, labels, help_text, start // _DOUBLE - 2
+
+
+def _family(slot: Slot) -> str:
+    return slot.spec.name.removesuffix("_total") if slot.spec.type == "counter" else slot.spec.name
+
+
+def _key(family: str, sample: str, labels: dict[str, str]) -> str:
+    return json.dumps([family, sample, labels], separators=(",", ":"))
+
+
+# -- Who holds what ------------------------------------------------------------------------------------------
+
+
+def held(path: Path) -> bool:
+    """Return whether a living process holds the lock of a set; the gauges of a dead one are removed."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared: two that look at the same time do not take each other for the holder.
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _remove(path, "gauge_*")
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(number)
+    return False
+
+
+def holder(path: Path) -> Holder | None:
+    """Return who signed a lock file last; None where nobody did yet."""
+    try:
+        return Holder(*json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _claim(directory: Path, run: str) -> tuple[str, int]:
+    """Take over a dead worker's set, or begin a new one; return its token and the descriptor of its lock."""
+    with _alone(directory) as alone:
+        if alone:
+            for unfinished in directory.glob("claw-*.new"):
+                unfinished.unlink(missing_ok=True)
+            dead, anyone_lives = _dead(directory)
+            if not anyone_lives:
+                dead = [entry for entry in dead if not _removed(*entry, run)]
+            for _, unused in dead[1:]:
+                os.close(unused)
+            for path, number in dead[:1]:
+                _remove(path, "gauge_*")
+                return path.stem.removeprefix("claw-"), number
+        return _begin(directory)
+
+
+def _begin(directory: Path) -> tuple[str, int]:
+    token = secrets.token_hex(6)
+    path = directory / f"claw-{token}.new"
+    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    fcntl.flock(number, fcntl.LOCK_EX)
+    path.rename(path.with_suffix(".lock"))  # it is never seen without its lock
+    return token, number
+
+
+def _dead(directory: Path) -> tuple[list[tuple[Path, int]], bool]:
+    """Lock every set that nobody holds; return those, and whether there are others."""
+    dead, anyone_lives = [], False
+    for path in sorted(directory.glob("claw-*.lock")):
+        with suppress(FileNotFoundError):
+            number = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                dead.append((path, number))
+            except BlockingIOError:
+                os.close(number)
+                anyone_lives = True
+    return dead, anyone_lives
+
+
+def _removed(path: Path, number: int, run: str) -> bool:
+    """Remove a dead set of another run of the application."""
+    last = holder(path)
+    if last is not None and last.run == run:
+        return False
+    _remove(path, "*")
+    path.unlink()
+    os.close(number)
+    return True
+
+
+def _remove(lock: Path, what: str) -> None:
+    for path in lock.parent.glob(f"{what}_{lock.stem}.db"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[bool]:
+    """Let one worker start at a time; False after two seconds, where one was stopped in the middle."""
+    number = os.open(directory / _DIRECTORY_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        yield _locked(number)
+    finally:
+        os.close(number)
+
+
+def _locked(number: int) -> bool:
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True
+
+
+def _run() -> str:
+    """Name this run of the application by its process group, and when the leader of that one started."""
+    group = os.getpgrp()
+    try:
+        # The text after the command, which may contain anything, is plain: field 22 is the start time.
+        started = Path(f"/proc/{group}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except OSError:  # the leader is gone, or the system has no /proc
+        started = "?"
+    return f"{group}@{started}"
