@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "exporter"
 LIBRARY = (
     "answers", "attempts", "catalog", "endpoint", "errors", "exposition", "instruments", "middleware",
-    "multiprocess", "operations", "pools", "prices", "records", "registry", "routes", "servers", "spec", "store",
-    "tracking", "traffic", "workerfiles",
+    "multiprocess", "operations", "pools", "prices", "records", "registry", "routes", "servers", "spec",
+    "store", "tracking", "traffic", "workerfiles",
 )  # fmt: skip
 # From left to right: no module knows one to its right.
 ROOMS = (
-    "spec", "errors", "catalog", "servers", "workerfiles", "multiprocess", "store", "exposition", "registry", "endpoint", "prices", "pools", "records",
+    "spec", "errors", "catalog", "servers", "workerfiles", "multiprocess", "store", "exposition",
+    "registry", "endpoint", "prices", "pools", "records",
     "attempts", "tracking", "operations", "answers", "traffic", "instruments", "routes", "middleware",
 )  # fmt: skip
 

@@ -184,7 +184,7 @@ class _Total:
 
     def _begin(self, layout: _Layout, row: _Row) -> tuple[Metric, Series]:
         spec = self._known(row.name)
-        if spec is None or spec.type != layout.kind or set(spec.labels) != set(row.labels):
+        if spec is None or spec.type != layout.kind or not set(spec.labels) >= set(row.labels):
             spec = _described(layout, row)
         if isinstance(spec, Gauge) and spec.workers == "each":
             spec = replace(spec, labels=(*spec.labels, "pid"))

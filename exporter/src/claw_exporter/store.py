@@ -168,8 +168,9 @@ class Family:
 
     def _forget(self, labels: Labels) -> None:
         with self._lock:
-            if self._children.pop(labels, None) is not None:
-                self._store.forget(lambda: self._slots(labels))
+            child = self._children.pop(labels, None)
+            if child is not None:
+                self._store.forget(child, lambda: self._slots(labels))
 
     def series(self) -> list[tuple[Labels, Child]]:
         """Return what is known now: label values with their (live) numbers, in order of creation."""
@@ -390,13 +391,11 @@ class Store:
             self._failed()
             return zero.copy()
 
-    def forget(self, slots: Callable[[], Sequence[Slot]]) -> None:
-        """Forget the numbers that `numbers` made for these slots; nothing to do in memory."""
-        if self._files is not None:
-            try:
-                self._files.forget(slots())
-            except Exception:  # noqa: BLE001  # numbers that were never in a file
-                self._failed()
+    def forget(self, child: Child, slots: Callable[[], Sequence[Slot]]) -> None:
+        """Forget a child that `numbers` has made of these slots; nothing to do in memory."""
+        numbers: object = child
+        if self._files is not None and isinstance(numbers, memoryview):
+            self._files.forget(numbers, slots())
 
     def on_fork(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` in a forked child, where every child got before is void (multiprocess mode)."""
@@ -567,12 +566,13 @@ class _Refresher(threading.Thread):
 
     def run(self) -> None:
         pause = threading.Event()
-        while not pause.wait(REFRESH_SECONDS):
+        while True:
             store = self._store()
             if store is None or store._files is not self._files:  # noqa: SLF001  # the same module
                 return
             store.refresh()
             del store
+            pause.wait(REFRESH_SECONDS)
 
 
 _FamilyT = TypeVar("_FamilyT", bound=Family)

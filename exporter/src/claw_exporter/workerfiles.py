@@ -133,10 +133,10 @@ class WorkerFiles:
         with self._lock:
             return self._file(slots[0].spec).child(slots)
 
-    def forget(self, slots: Sequence[Slot]) -> None:
+    def forget(self, child: memoryview[float], slots: Sequence[Slot]) -> None:
         """Let a child be 0 for stock readers, and nothing at all for ours."""
         with self._lock:
-            self._file(slots[0].spec).forget(slots)
+            self._file(slots[0].spec).forget(child, _keys(slots))
 
     def serve(self) -> None:
         """Note that this process serves: it is no mere parent of those that do."""
@@ -171,16 +171,18 @@ class _File:
     """One mapped file."""
 
     def __init__(self, path: Path) -> None:
-        self._number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._places: dict[str, int] = {}
+        # Children that are known but not in use: those of the last holder by their first key (with the number
+        # of the entry), those that were forgotten by all their keys (with the place of the first number).
+        self._left: dict[str, list[int]] = {}
+        self._entries: list[tuple[str, int]] = []
+        self._forgotten: dict[tuple[str, ...], memoryview[float]] = {}
+        self._places: dict[int, int] = {}
         self._described: set[str] = set()
+        self._number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             self._map(max(os.fstat(self._number).st_size, _FIRST_BYTES))
             self._used = self._integers[0] or HEADER_BYTES
-            for family, sample, labels, help_text, place in entries(self._mapped, HEADER_BYTES, self._used):
-                self._places.setdefault(_key(family, sample, labels), place)
-                if help_text:
-                    self._described.add(family)
+            self._take_over()
         except BaseException:
             os.close(self._number)
             raise
@@ -189,46 +191,60 @@ class _File:
         os.close(self._number)
 
     def child(self, slots: Sequence[Slot]) -> memoryview[float]:
-        keys = [_key(_family(slot), slot.sample, dict(slot.labels)) for slot in slots]
-        child = self._known(keys)
+        keys = _keys(slots)
+        child = self._forgotten.pop(keys, None)
         if child is None:
-            self._append(slots, keys)
-            child = self._known(keys)
-        assert child is not None  # noqa: S101  # it was just written
+            first, distance = self._found(keys) or self._append(slots, keys)
+            child = self._doubles[first : first + (len(keys) - 1) * distance + 1 : distance]
+            self._places[id(child)] = first
+        self._flag(child, 0.0)
         return child
 
-    def forget(self, slots: Sequence[Slot]) -> None:
-        for slot in slots:
-            place = self._places[_key(_family(slot), slot.sample, dict(slot.labels))]
-            self._doubles[place] = 0.0
-            self._doubles[place + 1] = FORGOTTEN
+    def forget(self, child: memoryview[float], keys: tuple[str, ...]) -> None:
+        for index in range(len(child)):
+            child[index] = 0.0
+        self._flag(child, FORGOTTEN)
+        self._forgotten[keys] = child
 
-    def _known(self, keys: Sequence[str]) -> memoryview[float] | None:
-        """Return the numbers of a child if the file has it, at one distance from each other."""
-        places = [self._places.get(key, -1) for key in keys]
-        first, last = places[0], places[-1]
-        distance = places[1] - first if len(places) > 1 else 1
-        if first < 0 or places != list(range(first, last + 1, distance)):
-            return None
-        for place in places:
-            self._doubles[place + 1] = 0.0
-        return self._doubles[first : last + 1 : distance]
+    def _flag(self, child: memoryview[float], flag: float) -> None:
+        distance = (child.strides or (_DOUBLE,))[0] // _DOUBLE
+        first = self._places[id(child)] + 1
+        for place in range(first, first + len(child) * distance, distance):
+            self._doubles[place] = flag
 
-    def _append(self, slots: Sequence[Slot], keys: Sequence[str]) -> None:
+    def _take_over(self) -> None:
+        for family, sample, labels, help_text, place in entries(self._mapped, HEADER_BYTES, self._used):
+            key = _key(family, sample, labels)
+            self._left.setdefault(key, []).append(len(self._entries))
+            self._entries.append((key, place))
+            if help_text:
+                self._described.add(family)
+
+    def _found(self, keys: tuple[str, ...]) -> tuple[int, int] | None:
+        """Return where a child of the last holder begins, and the distance of its numbers; only once."""
+        candidates = self._left.get(keys[0], [])
+        for number in candidates:
+            names, places = zip(*self._entries[number : number + len(keys)], strict=True)
+            distance = places[1] - places[0] if len(places) > 1 else 1
+            if names == keys and places == tuple(range(places[0], places[-1] + 1, distance)):
+                candidates.remove(number)
+                return places[0], distance
+        return None
+
+    def _append(self, slots: Sequence[Slot], keys: Sequence[str]) -> tuple[int, int]:
         texts = [self._text(slot, key) for slot, key in zip(slots, keys, strict=True)]
         length = max(map(len, texts))
         # Stock code pads by 1 to 8 bytes, until length and text together are a multiple of 8: by 1 here.
         length += (3 - length) % _DOUBLE
         head, tail = _INTEGER.pack(length), b" " + bytes(2 * _DOUBLE)
         block = b"".join([head + text.ljust(length) + tail for text in texts])
-        if self._used + len(block) > len(self._mapped):
-            self._map(1 << (self._used + len(block) - 1).bit_length())
-        size = len(block) // len(keys)
-        self._mapped[self._used : self._used + len(block)] = block
-        for number, key in enumerate(keys):
-            self._places[key] = (self._used + (number + 1) * size) // _DOUBLE - 2
-        self._used += len(block)
-        self._integers[0] = self._used  # last: from now on, others read it
+        start, end = self._used, self._used + len(block)
+        if end > len(self._mapped):
+            self._map(1 << (end - 1).bit_length())
+        self._mapped[start:end] = block
+        self._used = self._integers[0] = end  # last: from now on, others read it
+        distance = len(block) // len(keys) // _DOUBLE
+        return start // _DOUBLE + distance - 2, distance
 
     def _text(self, slot: Slot, key: str) -> bytes:
         """Return a key as stock code wants it; only the first of a metric in a file carries the help."""
@@ -263,6 +279,10 @@ def entries(data: Any, start: int, end: int) -> Iterator[tuple[str, str, dict[st
 
 def _family(slot: Slot) -> str:
     return slot.spec.name.removesuffix("_total") if slot.spec.type == "counter" else slot.spec.name
+
+
+def _keys(slots: Sequence[Slot]) -> tuple[str, ...]:
+    return tuple([_key(_family(slot), slot.sample, dict(slot.labels)) for slot in slots])
 
 
 def _key(family: str, sample: str, labels: dict[str, str]) -> str:
