@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def counted(metrics: Metrics) -> dict[tuple[str, str, str], float]:
     """Requests by method, endpoint and status, without those at 0."""
-    series = dict(metrics.traffic._requests())
+    series = dict(metrics.traffic._read_requests())
     return {(labels[0], labels[1], labels[2]): child[0] for labels, child in series.items() if child[0]}
 
 
@@ -463,8 +463,8 @@ async def test_excluded_templates_are_not_counted(metrics: Metrics, drive: Drive
     ("exclude", "message"),
     [
         ("/healthz", r"exclude is the string '/healthz': pass a list of templates, \['/healthz'\]"),
-        (["healthz"], "exclude contains 'healthz': a route template starts with '/'"),
-        ([7], "exclude contains 7: a route template starts with '/'"),
+        (["healthz"], "exclude contains 'healthz': pass a route template, which starts with '/'"),
+        ([7], "exclude contains 7: pass a route template, which starts with '/'"),
     ],
 )
 def test_what_is_excluded_is_checked(metrics: Metrics, exclude: Any, message: str) -> None:  # noqa: ANN401  # wrong on purpose

@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2] / "exporter"
 LIBRARY = (
-    "answers", "attempts", "catalog", "endpoint", "errors", "exposition", "instruments", "middleware",
-    "multiprocess", "operations", "pools", "prices", "records", "registry", "routes", "servers", "spec",
-    "store", "tracking", "traffic", "workerfiles",
+    "answers", "attempts", "buckets", "catalog", "endpoint", "errors", "exposition", "instruments",
+    "middleware", "multiprocess", "operations", "options", "pools", "prices", "records", "registry",
+    "routes", "servers", "sockets", "spec", "store", "traces", "tracking", "traffic", "workerfiles",
 )  # fmt: skip
 # From left to right: no module knows one to its right.
 ROOMS = (
-    "spec", "errors", "catalog", "servers", "workerfiles", "multiprocess", "store", "exposition",
-    "registry", "endpoint", "prices", "pools", "records",
-    "attempts", "tracking", "operations", "answers", "traffic", "instruments", "routes", "middleware",
+    "spec", "errors", "catalog", "buckets", "servers", "workerfiles", "multiprocess", "store",
+    "exposition", "registry", "endpoint", "prices", "pools", "records", "attempts", "tracking",
+    "operations", "answers", "traffic", "instruments", "routes", "options", "traces", "sockets",
+    "middleware",
 )  # fmt: skip
 
 

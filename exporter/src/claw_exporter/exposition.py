@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 from claw_exporter.spec import Histogram, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+    from prometheus_client.samples import Exemplar
 
     from claw_exporter.store import Child, Labels, Snapshot, Store
 
-__all__ = ["CONTENT_TYPE_OPENMETRICS", "CONTENT_TYPE_TEXT", "render", "render_snapshots"]
+__all__ = ["CONTENT_TYPE_OPENMETRICS", "CONTENT_TYPE_TEXT", "Exemplified", "render", "render_snapshots"]
 
 CONTENT_TYPE_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 CONTENT_TYPE_OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -24,6 +26,18 @@ END_OF_OPENMETRICS: Final = b"# EOF\n"
 
 # Go prints larger numbers with an exponent; below, an integral count is its digits and ".0".
 _GO_EXPONENT_FROM: Final = 1_000_000
+
+
+class Exemplified(list[float]):
+    """The numbers of a histogram, with an exemplar of some of its buckets.
+
+    Attributes:
+        exemplars: By the bucket's index.
+    """
+
+    def __init__(self, numbers: Iterable[float], exemplars: Mapping[int, Exemplar] | None = None) -> None:
+        super().__init__(numbers)
+        self.exemplars: Mapping[int, Exemplar] = exemplars or {}
 
 
 def render(store: Store, *, openmetrics: bool = False) -> bytes:
@@ -38,7 +52,7 @@ def render_snapshots(snapshots: Iterable[Snapshot], *, openmetrics: bool = False
     for spec, series in snapshots:
         parts.append(_header(spec, openmetrics=openmetrics))
         if isinstance(spec, Histogram):
-            _histogram(spec, series, parts)
+            _histogram(spec, series, parts, openmetrics=openmetrics)
         else:
             _scalars(spec, series, parts)
     return "".join(parts).encode()
@@ -72,7 +86,9 @@ def _scalars(spec: Metric, series: list[tuple[Labels, Child]], parts: list[str])
         )
 
 
-def _histogram(spec: Histogram, series: list[tuple[Labels, Child]], parts: list[str]) -> None:
+def _histogram(
+    spec: Histogram, series: list[tuple[Labels, Child]], parts: list[str], *, openmetrics: bool
+) -> None:
     # Labels stand in alphabetical order, "le" among them.
     before_le = _label_writer(spec.labels, lambda name: name < "le")
     after_le = _label_writer(spec.labels, lambda name: name > "le")
@@ -82,9 +98,11 @@ def _histogram(spec: Histogram, series: list[tuple[Labels, Child]], parts: list[
         head = f"{spec.name}_bucket{{{before}," if before else f"{spec.name}_bucket{{"
         tail = f",{after}}} " if after else "} "
         counts = list(accumulate(child[:-1]))
-        parts.extend(
-            [f"{head}{le}{tail}{_number(count)}\n" for le, count in zip(bounds, counts, strict=True)]
-        )
+        lines = [f"{head}{le}{tail}{_number(count)}\n" for le, count in zip(bounds, counts, strict=True)]
+        if openmetrics and isinstance(child, Exemplified):
+            for bucket, exemplar in child.exemplars.items():
+                lines[bucket] = f"{lines[bucket][:-1]}{_exemplar(exemplar)}\n"
+        parts.extend(lines)
         pairs = ",".join(filter(None, (before, after)))
         pairs = f"{{{pairs}}}" if pairs else ""
         parts.append(
@@ -106,9 +124,14 @@ def _escape(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
+def _exemplar(exemplar: Exemplar) -> str:
+    pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in sorted(exemplar.labels.items()))
+    return f" # {{{pairs}}} {go_float(exemplar.value)} {exemplar.timestamp}"
+
+
 def _number(value: float) -> str:
-    if isinstance(value, int) and value < _GO_EXPONENT_FROM:
-        return f"{value}.0"
+    if 0 <= value < _GO_EXPONENT_FROM:
+        return f"{value}.0" if isinstance(value, int) else repr(value)
     return go_float(float(value))
 
 

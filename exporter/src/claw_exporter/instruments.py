@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client import REGISTRY
@@ -33,7 +34,7 @@ from claw_exporter.tracking import Tracker, innermost
 from claw_exporter.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -60,8 +61,15 @@ class Metrics:
         registry: The prometheus_client registry (its default one if None) in which these metrics appear once
             `register`, `mount` or the middleware is used. Several `Metrics` of one registry are added up.
         max_series: Bound of the series of each metric; see ``claw_ai_exporter_overflow_total``.
+        buckets: Upper bounds in place of the catalogue's, by the histogram's full name
+            (``{"claw_ai_http_request_duration_seconds": (0.1, 0.5, 2.5)}``). Alerts and dashboards of Claw
+            compare with some of the catalogue's bounds: keep those that you use.
         multiprocess_dir: Where the worker processes of an application share their numbers. None: what
             ``PROMETHEUS_MULTIPROC_DIR`` says at the first use; ``""``: nowhere, though that is set.
+
+    Raises:
+        SpecError: ``max_series`` is not positive.
+        ArgumentError: ``buckets`` names no histogram, or bounds do not ascend.
     """
 
     def __init__(
@@ -69,10 +77,11 @@ class Metrics:
         *,
         registry: CollectorRegistry | None = None,
         max_series: int = 2000,
+        buckets: Mapping[str, Sequence[float]] = MappingProxyType({}),
         multiprocess_dir: str | None = None,
     ) -> None:
         self.registry: Final = registry or REGISTRY
-        self.store: Final = Store(max_series=max_series, directory=multiprocess_dir)
+        self.store: Final = Store(max_series=max_series, buckets=buckets, directory=multiprocess_dir)
         self._answers = Answers(self.store)
 
     # -- Wiring ----------------------------------------------------------------------------------------------

@@ -1,39 +1,48 @@
 """The ASGI middleware: what happens on every request, and therefore written for speed.
 
 The class hands back a closure instead of an instance: names of an enclosing function are read faster than
-attributes. What is rare (a new route, a mount, an odd method, a stream's first byte) happens outside of it.
+attributes. What is rare (a new route, a mount, an odd method, a stream, a failure, an option) happens outside
+of it. A request's cost is mostly that of the memory it touches after an application has used the caches: so
+the closure has few names of its own, and one of them holds all that is known of the response.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from contextlib import nullcontext
 from threading import Lock
 from time import perf_counter
 from traceback import walk_tb
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from claw_exporter.catalog import HTTP_REQUEST_DURATION, HTTP_RESPONSE_SIZE
 from claw_exporter.endpoint import Exposition
-from claw_exporter.errors import ArgumentError
 from claw_exporter.instruments import Metrics
 from claw_exporter.instruments import metrics as default_metrics
+from claw_exporter.options import Options
 from claw_exporter.routes import UNMATCHED, Templates
+from claw_exporter.sockets import Socket
+from claw_exporter.traces import current_trace, exemplar, traced
 from claw_exporter.tracking import is_cancellation
-from claw_exporter.traffic import BYTES_SUM_AT, METHODS, OTHER, SECONDS_SUM_AT, SIZE_AT, Traffic
+from claw_exporter.traffic import BYTES_SUM_AT, METHODS, OTHER, SECONDS_AT, SECONDS_SUM_AT, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from typing import Self
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from claw_exporter.store import Child, Store
+    Predicate = Callable[[Scope], bool]
+    # What is known of a response: nothing, its start; once it is complete its status, end and size; or of one
+    # in several parts its status, end (0 before), size so far and first byte (0 before).
+    Progress = Message | tuple[int, float, int] | list[Any] | None
 
 __all__ = ["MetricsMiddleware"]
 
 CLIENT_LEFT: Final = 499
 FAILED: Final = 500
 _CACHED_ROUTES: Final = 4096
+_NO_LABELS: Final[Mapping[str, Callable[[Any], object]]] = MappingProxyType({})
 
 
 class MetricsMiddleware:
@@ -49,14 +58,23 @@ class MetricsMiddleware:
     * 499: the client left before the response was complete. 500: an exception, or a stream that broke.
     * The path that ``Metrics.mount`` added is not measured.
 
+    The options cost nothing when they are not used. Functions given here are called after the application,
+    so that they see what it and its routing left in the scope (``scope["state"]``, ``scope["path_params"]``);
+    one that raises is counted in ``claw_ai_exporter_internal_errors_total``.
+
     Args:
         app: The application.
         metrics: Where to record; the default instance if None.
-        exclude: Route templates that are not measured, as they stand in the ``endpoint`` label
-            (``"/healthz"``, ``"/users/{user_id}"``, ``"unmatched"``).
+        exclude: What is not measured: route templates as they stand in the ``endpoint`` label
+            (``"/healthz"``, ``"/users/{user_id}"``, ``"unmatched"``), and functions of the scope that say so.
+        labels: Extra labels of requests, durations and sizes: name -> function of the scope. A label has at
+            most 20 values; further ones are ``other`` (counted in ``claw_ai_exporter_overflow_total``). What
+            is None, or raises, is ``unknown``.
+        exemplars: Whether each duration bucket shows the trace of its newest sampled request (OpenTelemetry,
+            OpenMetrics format only, not in multiprocess mode).
 
     Raises:
-        ArgumentError: ``exclude`` is a string, or an entry is not a template.
+        ArgumentError: ``exclude`` or ``labels`` is wrong, or OpenTelemetry's API is missing for exemplars.
         RegistryError: The registry has another collector with metrics of our names.
     """
 
@@ -65,155 +83,268 @@ class MetricsMiddleware:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             """For type checkers: what ``__new__`` returns is an ASGI application, though no instance."""
 
-    def __new__(cls, app: ASGIApp, *, metrics: Metrics | None = None, exclude: Collection[str] = ()) -> Self:
-        """Return an ASGI application around ``app``."""
+    def __new__(  # noqa: D102  # the class says it
+        cls,
+        app: ASGIApp,
+        *,
+        metrics: Metrics | None = None,
+        exclude: Collection[str | Predicate] | Predicate = (),
+        labels: Mapping[str, Callable[[Scope], object]] = _NO_LABELS,
+        exemplars: bool = False,
+    ) -> Self:
         owner = metrics or default_metrics
+        options = Options(owner.store, exclude=exclude, labels=labels, exemplars=exemplars)
+        trace = current_trace() if exemplars else None
         owner.register()
-        owner.traffic.measuring = True
-        recorder = _Recorder(owner.store, owner.traffic, _templates(exclude))
-        return cast("Self", _measured(app, recorder))
-
-
-def _templates(exclude: Collection[str]) -> frozenset[str]:
-    if isinstance(exclude, str):
-        raise ArgumentError(f"exclude is the string {exclude!r}: pass a list of templates, [{exclude!r}]")
-    for template in exclude:
-        if not isinstance(template, str) or not (template.startswith("/") or template == UNMATCHED):
-            raise ArgumentError(
-                f"exclude contains {template!r}: a route template starts with '/' (or is {UNMATCHED!r})"
-            )
-    return frozenset(exclude)
+        recorder = _Recorder(app, owner, options)
+        inner = app if trace is None else traced(app, recorder.traffic.mark, trace, owner.store.fault)
+        measured = _measured(recorder.locked(inner), recorder)
+        measured.app = app  # type: ignore[attr-defined]  # code that walks a middleware stack looks for it
+        return cast("Self", measured)
 
 
 class _Recorder:
-    """The slow half of the middleware: finds the list of a request that the closure does not know yet."""
+    """The slow half of the middleware: records whatever the closure does not know by itself."""
 
-    def __init__(self, store: Store, traffic: Traffic, exclude: frozenset[str]) -> None:
-        self.store = store
-        self.traffic = traffic
-        self.exclude = exclude
+    def __init__(self, app: ASGIApp, owner: Metrics, options: Options) -> None:
+        self.app = app
+        self.store = owner.store
+        self.lock = owner.store.lock
+        self.traffic = owner.traffic
         self.templates = Templates()
-        # (identity of route context, identity of route, method, status) -> list; the objects are kept below.
-        self.fast: dict[tuple[int, int, str, int], Child] = {}
+        # (identities of route context and route, method, status) -> series; the objects are kept below.
+        self.fast: dict[tuple[int, int, str, int], Series] = {}
+        self.renewed: Callable[[], None] = lambda: None
+        self._options = options
+        # Without a GIL the closure's additions would lose some: then it finds nothing, and all come here.
+        self._may_remember = self.lock is None and not options.per_request
+        self._guard = self.lock or nullcontext()
         self._kept: list[object] = []
         self._lock = Lock()
+        self.traffic.join(self, options.labels)
 
-    def find(self, scope: Scope, root_path: str, context: object, route: object, status: int) -> Child:
-        """Return the list for a request, and remember it where the closure can find it by itself."""
-        child, stable = self._child(scope, root_path, context, route, status)
-        method = scope["method"]
-        # HEAD always comes here, because its size is not what was handed to the server.
-        if stable and method in METHODS and method != "HEAD" and scope.get("root_path", "") == root_path:
-            self._remember((id(context), id(route), method, status), child, context, route)
-        return child
+    def renew(self) -> None:
+        """Forget every child: this process was forked off another one."""
+        self.fast.clear()
+        self._kept.clear()
+        self.renewed()
 
-    def _remember(self, key: tuple[int, int, str, int], child: Child, *objects: object) -> None:
+    def record(
+        self, scope: Scope, root_path: str | None, progress: Progress, broken: int, started: float
+    ) -> None:
+        """Record a request, and remember its series where the closure can find it by itself."""
+        try:
+            status, ended, size, first = _outcome(progress, broken)
+            with self._guard:
+                self._add(scope, root_path or "", status, ended - started, size, first and first - started)
+        except Exception:  # noqa: BLE001  # a request must not notice
+            self.store.fault("http")
+
+    def _add(  # noqa: PLR0913, PLR0917  # what there is to say about a request
+        self, scope: Scope, root_path: str, status: int, seconds: float, size: int, first: float
+    ) -> None:
+        traffic, method = self.traffic, scope["method"]
+        series, labels = self._series(scope, root_path, status)
+        bucket = bisect_left(traffic.seconds_bounds, seconds)
+        size = 0 if method == "HEAD" else size  # the server does not send what it was handed
+        series.requests[0] += 1.0
+        series.numbers[SECONDS_AT + bucket] += 1.0
+        series.numbers[traffic.size_at + bisect_left(traffic.size_bounds, size)] += 1.0
+        series.numbers[SECONDS_SUM_AT] += seconds
+        series.numbers[BYTES_SUM_AT] += size
+        if first:
+            traffic.streamed(series, first)
+        if labels and (example := exemplar(scope.get(traffic.mark), seconds)):
+            traffic.exemplify(labels, bucket, example)
+
+    def _series(self, scope: Scope, root_path: str, status: int) -> tuple[Series, tuple[str, ...]]:
+        """Return the series of a request, and its labels where it has one of its own."""
+        method, (context, route) = scope["method"], _routed(scope)
+        key = (id(context), id(route), method, status)
+        here = scope.get("root_path", "") == root_path
+        if here and (known := self.fast.get(key)) is not None:
+            return known, ()
+        labels: tuple[str, ...] = ()
+        if isinstance(scope.get("endpoint"), Exposition):
+            series, stable = self.traffic.ignored, True
+        else:
+            endpoint, stable = self.template(scope, root_path)
+            if self.excluded(scope, endpoint):
+                series = self.traffic.ignored
+            else:
+                name = method if method in METHODS else OTHER
+                extra = self.traffic.label_values(self._options.values(scope))
+                series, own = self.traffic.series(name, endpoint, status, extra)
+                labels = (name, endpoint, str(status), *extra) if own else ()
+                stable = stable and own and method in METHODS and method != "HEAD"
+        if self._may_remember and stable and here:
+            self._remember(key, series, context, route)
+        return series, labels
+
+    def _remember(self, key: tuple[int, int, str, int], series: Series, *objects: object) -> None:
         with self._lock:  # applications may run in several event loops at once
             if len(self.fast) >= _CACHED_ROUTES:
                 self.fast.clear()
                 self._kept.clear()
             self._kept += objects
-            self.fast[key] = child
+            self.fast[key] = series
 
-    def _child(
-        self, scope: Scope, root_path: str, context: object, route: object, status: int
-    ) -> tuple[Child, bool]:
-        if isinstance(scope.get("endpoint"), Exposition):
-            return self.traffic.ignored, True
-        endpoint, stable = self.template(scope, root_path, context, route)
-        if endpoint in self.exclude:
-            return self.traffic.ignored, stable
-        method = scope["method"]
-        child, own = self.traffic.series(method if method in METHODS else OTHER, endpoint, status)
-        return child, stable and own
+    def excluded(self, scope: Scope, endpoint: str) -> bool:
+        """Return whether a request or connection is not to be measured."""
+        return self._options.excluded(scope, endpoint)
 
-    def template(self, scope: Scope, root_path: str, context: object, route: object) -> tuple[str, bool]:
+    def template(self, scope: Scope, root_path: str) -> tuple[str, bool]:
         """Return the route template of a scope; where that fails, the request is still counted."""
         try:
-            return self.templates.find(scope, root_path, context, route)
+            return self.templates.find(scope, root_path, *_routed(scope))
         except Exception:  # noqa: BLE001  # frameworks change their internals; a request must not notice
             self.store.fault("routes")
             return UNMATCHED, False
 
+    def followed(self, progress: Progress, message: Message) -> Progress:
+        """Return what is known of a response after a message that is not its start, or was not expected."""
+        try:
+            return _followed(progress, message)
+        except Exception:  # noqa: BLE001  # a message we cannot read is the server's business
+            self.store.fault("send")
+            return progress
+
+    def locked(self, app: ASGIApp) -> ASGIApp:
+        """Let requests in flight be counted under the lock, where Python has no GIL."""
+        traffic, guard = self.traffic, self.lock
+        if guard is None:
+            return app
+
+        async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+            with guard:
+                traffic.in_flight[0] += 1.0
+            try:
+                await app(scope, receive, send)
+            finally:
+                with guard:
+                    traffic.in_flight[0] -= 1.0
+
+        return counting
+
 
 def _measured(app: ASGIApp, recorder: _Recorder) -> ASGIApp:  # noqa: C901, PLR0915  # one closure: see the module
-    traffic, fast, find, fault = recorder.traffic, recorder.fast, recorder.find, recorder.store.fault
-    in_flight, mark = traffic.in_flight, traffic.mark
-    seconds_bounds, size_bounds = HTTP_REQUEST_DURATION.buckets, tuple(map(int, HTTP_RESPONSE_SIZE.buckets))
-    clock, bisect = perf_counter, bisect_left
+    traffic, fast = recorder.traffic, recorder.fast
+    in_flight = traffic.in_flight if recorder.lock is None else [0.0]
+    mark, seconds_bounds = traffic.mark, traffic.seconds_bounds
+    size_bounds, size_at = traffic.size_bounds, traffic.size_at
 
-    async def measured(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0915  # the same
+    def renew() -> None:
+        nonlocal in_flight
+        in_flight = traffic.in_flight if recorder.lock is None else [0.0]
+
+    async def measured(scope: Scope, receive: Receive, send: Send) -> None:  # the same
         if scope["type"] != "http" or mark in scope:
-            await _other(app, recorder, scope, receive, send)
+            await _other(recorder, scope, receive, send)
             return
         scope[mark] = True
-        root_path = scope.get("root_path", "")
-        start: Message | None = None
-        size = broken = 0
-        first = ended = 0.0
+        try:
+            root_path = scope["root_path"]
+        except KeyError:  # cheaper than .get() where it is there, which is everywhere but in tests
+            root_path = None
+        progress: Any = None
+        broken = 0
 
         def on_send(message: Message) -> Awaitable[None]:
-            nonlocal start, size, first, ended
+            nonlocal progress
             try:
-                if message["type"] == "http.response.body":
-                    body = message.get("body", b"")
-                    size += len(body)
-                    if not message.get("more_body"):
-                        ended = clock()
-                    elif body and not first:
-                        first = clock()
-                elif message["type"] == "http.response.start":
-                    start = message
+                kind = message["type"]
+                if kind == "http.response.start":
+                    progress = message
+                elif kind == "http.response.body" and "more_body" not in message:
+                    progress = (progress["status"], perf_counter(), len(message["body"]))
                 else:
-                    more, last = _extension(message, start)
-                    size += more
-                    ended = clock() if last else ended
-            except Exception:  # noqa: BLE001  # a message we cannot read is the server's business
-                fault("send")
+                    progress = recorder.followed(progress, message)
+            except Exception:  # noqa: BLE001  # parts may be missing, or come in another order
+                progress = recorder.followed(progress, message)
             return send(message)
 
-        in_flight[0] += 1
-        started = clock()
+        in_flight[0] += 1.0
+        started = perf_counter()
         try:
             await app(scope, receive, on_send)
         except BaseException as error:
             broken = CLIENT_LEFT if is_cancellation(error) or _refused(error, send) else FAILED
             raise
         finally:
-            in_flight[0] -= 1
+            in_flight[0] -= 1.0
             try:
-                if ended and start is not None:
-                    status = start["status"]
-                else:
-                    ended = clock()
-                    status = broken or (CLIENT_LEFT if start else FAILED)
-                context = scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None
-                if (route := scope.get("route")) is None:
-                    route = scope.get("endpoint")
-                child = fast.get((id(context), id(route), scope["method"], status))
-                if child is None or scope.get("root_path", "") is not root_path:
-                    child = find(scope, root_path, context, route, status)
-                    size = 0 if scope["method"] == "HEAD" else size
+                status, ended, size = progress if type(progress) is tuple else _UNKNOWN
+                context = scope["fastapi"]["effective_route_context"] if "fastapi" in scope else None
+                route = scope["route"] if "route" in scope else scope.get("endpoint")
+                key = (id(context), id(route), scope["method"], status)
+                series = fast.get(key) if scope["root_path"] is root_path else None
+            except Exception:  # noqa: BLE001  # the careful way finds out
+                series = None
+            if series is None:
+                recorder.record(scope, root_path, progress, broken, started)
+            else:
+                numbers, requests = series
                 seconds = ended - started
-                child[bisect(seconds_bounds, seconds)] += 1
-                child[SIZE_AT + bisect(size_bounds, size)] += 1
-                child[SECONDS_SUM_AT] += seconds
-                child[BYTES_SUM_AT] += size
-                if first:
-                    traffic.streamed(child, first - started)
-            except Exception:  # noqa: BLE001  # a request must not notice
-                fault("http")
+                requests[0] += 1.0
+                numbers[SECONDS_AT + bisect_left(seconds_bounds, seconds)] += 1.0
+                numbers[size_at + bisect_left(size_bounds, size)] += 1.0
+                numbers[SECONDS_SUM_AT] += seconds
+                numbers[BYTES_SUM_AT] += size
 
-    measured.app = app  # type: ignore[attr-defined]  # code that walks a middleware stack looks for it
+    recorder.renewed = renew
     return measured
 
 
-def _extension(message: Message, start: Message | None) -> tuple[int, bool]:
+# Of a response that is not complete: no series has this status.
+_UNKNOWN: Final = (0, 0.0, 0)
+
+
+def _routed(scope: Scope) -> tuple[object, object]:
+    """Return what routing left: the context of an included router's route, and the route or endpoint."""
+    context = scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None
+    return context, scope["route"] if "route" in scope else scope.get("endpoint")
+
+
+def _outcome(progress: Progress, broken: int) -> tuple[int, float, int, float]:
+    """Return a response's status, end, size and first byte (0: it came in one part)."""
+    if isinstance(progress, tuple):
+        return *progress, 0.0
+    parts: list[Any] = progress if isinstance(progress, list) else [progress, 0.0, 0, 0.0]
+    status, ended, size, first = parts
+    if status is None or not ended:  # what never began, failed; what began and did not end, was left
+        return broken or (FAILED if status is None else CLIENT_LEFT), perf_counter(), size, first
+    return status, ended, size, first
+
+
+def _followed(progress: Progress, message: Message) -> Progress:
+    if message["type"] == "http.response.body":
+        more = bool(message.get("more_body"))
+        body = message.get("body", b"")
+        return _longer(progress, len(body), last=not more)
+    size, last = _extension(message, progress)
+    return _longer(progress, size, last=last) if size or last else progress
+
+
+def _longer(progress: Progress, size: int, *, last: bool) -> Progress:
+    if isinstance(progress, list):
+        parts = progress
+    elif isinstance(progress, tuple):
+        parts = [*progress, 0.0]
+    else:
+        parts = [progress["status"] if progress else None, 0.0, 0, 0.0]
+    status, ended, sent, first = parts
+    now = perf_counter()
+    if not last and size and not first:
+        first = now
+    return [status, now if last else ended, sent + size, first]
+
+
+def _extension(message: Message, progress: Progress) -> tuple[int, bool]:
     """Return the bytes that a message of an ASGI extension sends, and whether the body ends with it."""
     if message["type"] == "http.response.zerocopysend":
         return int(message.get("count") or 0), not message.get("more_body", False)
     if message["type"] == "http.response.pathsend":
-        headers = dict(start["headers"]) if start else {}
+        headers = dict(progress["headers"]) if isinstance(progress, dict) else {}
         return int(headers.get(b"content-length", 0)), True
     return 0, False  # trailers, early hints, debug
 
@@ -231,93 +362,17 @@ def _refused(error: BaseException, send: Send) -> bool:
     return any(frame.f_code is code for frame, _ in walk_tb(error.__traceback__))
 
 
-async def _other(app: ASGIApp, recorder: _Recorder, scope: Scope, receive: Receive, send: Send) -> None:
+async def _other(recorder: _Recorder, scope: Scope, receive: Receive, send: Send) -> None:
     """Pass on what is no HTTP request, or was measured by an outer middleware."""
     if scope["type"] != "websocket" or recorder.traffic.mark in scope:
-        await app(scope, receive, send)
+        await recorder.app(scope, receive, send)
         return
     scope[recorder.traffic.mark] = True
-    socket = _Socket(recorder, scope, receive, send)
+    socket = Socket(recorder, scope, receive, send)
     try:
-        await app(scope, socket.receive, socket.send)
+        await recorder.app(scope, socket.receive, socket.send)
     except BaseException as error:
         socket.failed(error)
         raise
     finally:
         socket.ended()
-
-
-class _Socket:
-    """One WebSocket connection."""
-
-    def __init__(self, recorder: _Recorder, scope: Scope, receive: Receive, send: Send) -> None:
-        self._recorder = recorder
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._root_path = scope.get("root_path", "")
-        self._started = perf_counter()
-        self._open: Child | None = None
-        self._endpoint = ""
-        self._code = ""
-
-    async def receive(self) -> Message:
-        """Pass on a message from the client."""
-        message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            self._closed(_client_code(message.get("code")))
-        return message
-
-    def send(self, message: Message) -> Awaitable[None]:
-        """Pass on a message to the client."""
-        try:
-            self._sent(message)
-        except Exception:  # noqa: BLE001  # a message we cannot read is the server's business
-            self._recorder.store.fault("websocket")
-        return self._send(message)
-
-    def failed(self, error: BaseException) -> None:
-        """The application ended with an exception."""
-        self._closed("1001" if is_cancellation(error) else "1011")
-
-    def ended(self) -> None:
-        """The application ended."""
-        recorder = self._recorder
-        try:
-            if self._open is not None:
-                self._open[0] -= 1
-            endpoint = self._endpoint or self._template()
-            if endpoint not in recorder.exclude:
-                seconds = perf_counter() - self._started
-                recorder.traffic.socket_seconds.observe(seconds, endpoint, self._code or "1006")
-        except Exception:  # noqa: BLE001  # the connection must not notice
-            recorder.store.fault("websocket")
-
-    def _sent(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "websocket.accept":
-            self._endpoint = self._template()
-            if self._endpoint not in self._recorder.exclude:
-                self._open = self._recorder.traffic.sockets.child(self._endpoint)
-                self._open[0] += 1
-        elif kind == "websocket.close":
-            self._closed(str(int(message.get("code") or 1000)) if self._endpoint else "403")
-        elif kind == "websocket.http.response.start":
-            self._closed(str(int(message["status"])))
-
-    def _closed(self, code: str) -> None:
-        self._code = self._code or code  # who closes first decides
-
-    def _template(self) -> str:
-        scope = self._scope
-        context = (scope.get("fastapi") or {}).get("effective_route_context")
-        route = scope.get("route", scope.get("endpoint"))
-        return self._recorder.template(scope, self._root_path, context, route)[0]
-
-
-def _client_code(code: Any) -> str:  # noqa: ANN401  # what a server puts there
-    """Name a close code chosen by the client: it must not be able to make a series per number."""
-    known = {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 1015}
-    if code in known:
-        return str(int(code))
-    return f"{str(code)[0]}xxx" if isinstance(code, int) and 3000 <= code <= 4999 else "1005"  # noqa: PLR2004  # RFC 6455 7.4.2

@@ -11,6 +11,7 @@ are asked in the worker that answers. What describes one process only is left ou
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock, local
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from claw_exporter.catalog import CATALOG
 from claw_exporter.errors import RegistryError
-from claw_exporter.exposition import family_name, family_unit, go_float
+from claw_exporter.exposition import Exemplified, family_name, family_unit, go_float
 from claw_exporter.spec import Histogram, Metric
 
 if TYPE_CHECKING:
@@ -56,10 +57,16 @@ def attach(registry: CollectorRegistry, store: Store) -> Bridge:
     """Show a store in a registry; idempotent.
 
     Raises:
-        RegistryError: Another collector of the registry has a metric of the same name.
+        RegistryError: Another collector of the registry has a metric of the same name, or another store in
+            it has other buckets.
     """
     with _lock:
         bridge = _bridges.get(registry)
+        if bridge is not None and any(known.buckets != store.buckets for known in bridge.stores):
+            raise RegistryError(
+                "the registry shows a Metrics with other buckets, and different buckets cannot be added up: "
+                "give both the same, or another registry, Metrics(registry=CollectorRegistry())"
+            )
         if bridge is None:
             bridge = Bridge(registry)
             _register(registry, bridge)
@@ -177,16 +184,19 @@ def _add_histogram(metric: ClientMetric, spec: Histogram, series: list[tuple[Lab
     bounds = [go_float(bound) for bound in (*spec.buckets, float("inf"))]
     for values, child in series:
         labels, count = dict(zip(spec.labels, values, strict=True)), 0.0
-        for bound, number in zip(bounds, child[:-1], strict=True):
-            count += number
-            metric.add_sample(f"{spec.name}_bucket", {**labels, "le": bound}, count)
+        exemplars = child.exemplars if isinstance(child, Exemplified) else {}
+        for index, bound in enumerate(bounds):
+            count += child[index]
+            metric.add_sample(
+                f"{spec.name}_bucket", {**labels, "le": bound}, count, exemplar=exemplars.get(index)
+            )
         metric.add_sample(f"{spec.name}_count", labels, count)
         metric.add_sample(f"{spec.name}_sum", labels, float(child[-1]))
 
 
 def _added(snapshots: Iterable[list[Snapshot]]) -> list[Snapshot]:
     metrics: dict[str, tuple[Metric, dict[Labels, Child]]] = {}
-    for snapshot in snapshots:
+    for snapshot in _alike(list(snapshots)):
         for spec, series in snapshot:
             known = metrics.setdefault(spec.name, (spec, {}))[1]
             # An *_info gauge says that something is so: saying it twice does not make it 2.
@@ -195,3 +205,26 @@ def _added(snapshots: Iterable[list[Snapshot]]) -> list[Snapshot]:
                 numbers = known.get(labels)
                 known[labels] = child if numbers is None else list(map(add, zip(numbers, child, strict=True)))
     return [(spec, list(series.items())) for spec, series in metrics.values()]
+
+
+def _alike(snapshots: list[list[Snapshot]]) -> list[list[Snapshot]]:
+    """Give a metric the same labels in each snapshot, where a store has some that others do not."""
+    names: dict[str, Labels] = {}
+    for snapshot in snapshots:
+        for spec, _ in snapshot:
+            known = names.get(spec.name, spec.labels)
+            names[spec.name] = known + tuple(name for name in spec.labels if name not in known)
+    return [
+        [
+            (spec, series) if spec.labels == names[spec.name] else _relabelled(spec, series, names[spec.name])
+            for spec, series in snapshot
+        ]
+        for snapshot in snapshots
+    ]
+
+
+def _relabelled(spec: Metric, series: list[tuple[Labels, Child]], names: Labels) -> Snapshot:
+    return replace(spec, labels=names), [
+        (tuple(dict(zip(spec.labels, labels, strict=True)).get(name, "") for name in names), child)
+        for labels, child in series
+    ]

@@ -21,11 +21,14 @@ import sys
 import threading
 import weakref
 from bisect import bisect_left
+from dataclasses import replace
 from threading import RLock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from prometheus_client.utils import floatToGoString
 
+from claw_exporter.buckets import checked
 from claw_exporter.catalog import CATALOG, INTERNAL_ERRORS, OVERFLOW
 from claw_exporter.errors import LabelError, SpecError
 from claw_exporter.servers import expected_workers
@@ -41,6 +44,7 @@ __all__ = [
     "OVERFLOW_LABEL",
     "Child",
     "CounterFamily",
+    "Derived",
     "Family",
     "GaugeFamily",
     "HistogramFamily",
@@ -293,8 +297,12 @@ class HistogramFamily(Family):
         return (*buckets, Slot(self.spec, f"{self.spec.name}_sum", pairs))
 
 
-class _Derived:
-    """A metric computed from other numbers when it is read."""
+class Derived:
+    """A metric computed from other numbers when it is read.
+
+    Attributes:
+        spec: What it is; whoever derives it may add labels.
+    """
 
     def __init__(self, spec: Metric, read: Callable[[], list[tuple[Labels, Child]]]) -> None:
         self.spec = spec
@@ -307,23 +315,36 @@ class Store:
     Args:
         max_series: Bound of each metric's series; further label values are folded into a series named
             ``__overflow__`` and counted by ``claw_ai_exporter_overflow_total``.
+        buckets: Upper bounds of histograms by name, for those that shall not have the catalogue's.
         directory: Where the worker processes of an application share their numbers (multiprocess mode).
             Empty: in memory. None: what ``PROMETHEUS_MULTIPROC_DIR`` says when the first child is made, or at
             the wiring, whichever comes first. Not when the store is made: the default one is made at import,
             and an application may set the variable after that.
 
+    Raises:
+        SpecError: ``max_series`` is not positive.
+        ArgumentError: ``buckets`` names no histogram of the catalogue, or bounds do not ascend.
+
     Attributes:
+        buckets: Bounds that differ from the catalogue's.
         folded: Observations folded so far.
         lock: Held around every change of a child where Python runs threads at the same time (free-threaded
             builds); None under the GIL, where it is not needed.
     """
 
-    def __init__(self, *, max_series: int = 2000, directory: str | None = "") -> None:
+    def __init__(
+        self,
+        *,
+        max_series: int = 2000,
+        buckets: Mapping[str, Sequence[float]] = MappingProxyType({}),
+        directory: str | None = "",
+    ) -> None:
         if max_series < 1:
             raise SpecError(f"max_series is {max_series!r}: it must be at least 1")
         self.max_series: Final = max_series
+        self.buckets: Final = checked(buckets)
         self.lock: Final = RLock() if _free_threaded() else None
-        self._families: dict[str, Family | _Derived] = {}
+        self._families: dict[str, Family | Derived] = {}
         self._before_scrape: list[Callable[[], None]] = []
         self._on_fork: list[Callable[[], None]] = []
         self.folded = 0
@@ -352,14 +373,20 @@ class Store:
 
     def histogram(self, spec: Histogram) -> HistogramFamily:
         """Return the series of a histogram. Raises as :meth:`counter`."""
-        return self._family(HistogramFamily, spec)
+        return self._family(HistogramFamily, self.configured(spec))
 
-    def derive(self, spec: Metric, read: Callable[[], list[tuple[Labels, Child]]]) -> None:
+    def configured(self, spec: Histogram) -> Histogram:
+        """Return a histogram with the bounds that it has here."""
+        bounds = self.buckets.get(spec.name)
+        return spec if bounds is None else replace(spec, buckets=bounds)
+
+    def derive(self, spec: Metric, read: Callable[[], list[tuple[Labels, Child]]]) -> Derived:
         """Add a metric whose series are computed by ``read`` at each scrape. Raises as :meth:`counter`."""
         with self._lock:
             if spec.name in self._families:
                 raise SpecError(f"metric {spec.name} exists already")
-            self._families[spec.name] = _Derived(spec, read)
+            derived = self._families[spec.name] = Derived(spec, read)
+            return derived
 
     def before_scrape(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` before each rendering, to bring gauges up to date; its errors are counted.
