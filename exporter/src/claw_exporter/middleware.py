@@ -24,13 +24,15 @@ from claw_exporter.routes import UNMATCHED, Templates
 from claw_exporter.sockets import Socket
 from claw_exporter.traces import current_trace, exemplar, traced
 from claw_exporter.tracking import is_cancellation
-from claw_exporter.traffic import BYTES_SUM_AT, METHODS, OTHER, SECONDS_AT, SECONDS_SUM_AT, Series
+from claw_exporter.traffic import BYTES_SUM_AT, METHODS, OTHER, SECONDS_AT, SECONDS_SUM_AT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
     from typing import Self
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from claw_exporter.traffic import Series
 
     Predicate = Callable[[Scope], bool]
     # What is known of a response: nothing, its start; once it is complete its status, end and size; or of one
@@ -147,13 +149,14 @@ class _Recorder:
         series, labels = self._series(scope, root_path, status)
         bucket = bisect_left(traffic.seconds_bounds, seconds)
         size = 0 if method == "HEAD" else size  # the server does not send what it was handed
-        series.requests[0] += 1.0
-        series.numbers[SECONDS_AT + bucket] += 1.0
-        series.numbers[traffic.size_at + bisect_left(traffic.size_bounds, size)] += 1.0
-        series.numbers[SECONDS_SUM_AT] += seconds
-        series.numbers[BYTES_SUM_AT] += size
+        numbers, requests = series
+        requests[0] += 1.0
+        numbers[SECONDS_AT + bucket] += 1.0
+        numbers[traffic.size_at + bisect_left(traffic.size_bounds, size)] += 1.0
+        numbers[SECONDS_SUM_AT] += seconds
+        numbers[BYTES_SUM_AT] += size
         if first:
-            traffic.streamed(series, first)
+            traffic.streamed(numbers, first)
         if labels and (example := exemplar(scope.get(traffic.mark), seconds)):
             traffic.exemplify(labels, bucket, example)
 
@@ -277,7 +280,7 @@ def _measured(app: ASGIApp, recorder: _Recorder) -> ASGIApp:  # noqa: C901, PLR0
                 context = scope["fastapi"]["effective_route_context"] if "fastapi" in scope else None
                 route = scope["route"] if "route" in scope else scope.get("endpoint")
                 key = (id(context), id(route), scope["method"], status)
-                series = fast.get(key) if scope["root_path"] is root_path else None
+                series = fast[key] if scope["root_path"] is root_path else None
             except Exception:  # noqa: BLE001  # the careful way finds out
                 series = None
             if series is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from threading import RLock
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
 
 from claw_exporter.catalog import (
@@ -45,16 +45,8 @@ _FIRST_STATUS: Final = 100
 _LAST_STATUS: Final = 599
 
 
-class Series(NamedTuple):
-    """What a request is recorded in.
-
-    Attributes:
-        numbers: Sums and buckets of durations and sizes, shared by the statuses of a class.
-        requests: The number of requests.
-    """
-
-    numbers: Child
-    requests: Child
+# What a request is recorded in: its numbers, shared by the statuses of a class, and the number of requests.
+Series = tuple[Child, Child]
 
 
 class Recorder(Protocol):
@@ -115,7 +107,7 @@ class Traffic:
 
     def _begin(self) -> None:
         self.in_flight = self._store.numbers([0.0], lambda: [Slot(HTTP_ACTIVE, HTTP_ACTIVE.name, ())])
-        self.ignored = Series(self._zero.copy(), [0.0])
+        self.ignored = (self._zero.copy(), [0.0])
         self._requests: dict[Labels, Child] = {}
         # Method, endpoint, status class and extra labels -> numbers; number of the list -> method, endpoint.
         self._numbers: dict[Labels, Child] = {}
@@ -172,7 +164,7 @@ class Traffic:
             numbers = self._histograms(method, endpoint, code, extra)
         if not own:
             self._store.overflowed(HTTP_REQUESTS.name)
-        return Series(numbers, requests), own
+        return (numbers, requests), own
 
     def _room(self) -> bool:
         return len(self._requests) < self._store.max_series
@@ -204,9 +196,9 @@ class Traffic:
             *_buckets(self._sizes, sizes),
         )
 
-    def streamed(self, series: Series, seconds: float) -> None:
-        """Record the time to first byte of a response whose request was recorded in ``series``."""
-        place = self._places.get(id(series.numbers))
+    def streamed(self, numbers: Child, seconds: float) -> None:
+        """Record the time to first byte of a response whose request was recorded in ``numbers``."""
+        place = self._places.get(id(numbers))
         if place is not None:
             self.first_byte.observe(seconds, *place)
 
