@@ -92,7 +92,7 @@ class Traffic:
         self.extra: Labels = ()
         self._label_values: dict[str, set[str]] = {}
         self._recorders: WeakSet[Recorder] = WeakSet()
-        self._lock = RLock()
+        self._lock: Final = store.lock or RLock()
         self._begin()
         store.on_fork(self._renew)
         store.derive(HTTP_ACTIVE, lambda: [((), self.in_flight)] if self.measuring else [])
