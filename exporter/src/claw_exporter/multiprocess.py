@@ -122,11 +122,15 @@ class Reader:
     Args:
         directory: Where they are.
         known: Returns what a metric of a name is, where this process has it.
+        fault: Called where a file cannot be read; the others are.
     """
 
-    def __init__(self, directory: str, known: Callable[[str], Metric | None]) -> None:
+    def __init__(
+        self, directory: str, known: Callable[[str], Metric | None], fault: Callable[[], None]
+    ) -> None:
         self._directory = Path(directory)
         self._known = known
+        self._fault = fault
         self._layouts: dict[tuple[str, int], _Layout] = {}
 
     def snapshot(self) -> list[tuple[Metric, list[tuple[tuple[str, ...], Numbers]]]]:
@@ -134,27 +138,32 @@ class Reader:
 
         Raises:
             OSError: The directory cannot be read.
-            ValueError: A file is damaged.
         """
         names = [path.name for path in self._directory.iterdir()]
         living = _living(self._directory, names)
         served = _serving(living)
         total = _Total(self._known)
-        layouts = {}
+        layouts: dict[tuple[str, int], _Layout] = {}
         for name in sorted(names):
             token = name.rpartition(_OURS)[2].removesuffix(".db")
             if _OURS not in name or (name.startswith("gauge_") and token not in served):
                 continue
-            read = _read(self._directory / name)
-            if read is not None:
-                identity, data = read
-                layout = self._layouts.get((name, identity)) or _Layout(Path(name))
-                layouts[name, identity] = layout
-                layout.extend(data)
-                total.add(layout, memoryview(data).cast("d"))
+            try:
+                self._add(name, total, layouts)
+            except (OSError, ValueError):
+                self._fault()
         self._layouts = layouts
         workers = {entry.pid for entry in served.values()} - _helpers(served)
         return [*total.snapshot(), (WORKERS, [((), [float(len(workers))])])]
+
+    def _add(self, name: str, total: _Total, layouts: dict[tuple[str, int], _Layout]) -> None:
+        read = _read(self._directory / name)
+        if read is not None:
+            identity, data = read
+            layout = self._layouts.get((name, identity)) or _Layout(Path(name))
+            layout.extend(data)
+            layouts[name, identity] = layout
+            total.add(layout, memoryview(data).cast("d"))
 
 
 class _Total:
@@ -217,9 +226,7 @@ def _read(path: Path) -> tuple[int, bytes] | None:
     try:
         with path.open("rb", buffering=0) as file:
             header = file.read(HEADER_BYTES)
-            if len(header) < HEADER_BYTES:
-                return None  # just created
-            used = max(_HEADER.unpack(header)[0], HEADER_BYTES)
+            used = _HEADER.unpack(header)[0]
             return os.fstat(file.fileno()).st_ino, header + file.read(used - HEADER_BYTES)
     except FileNotFoundError:
         return None

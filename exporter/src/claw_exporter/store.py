@@ -350,7 +350,7 @@ class Store:
         self.folded = 0
         self._logged: set[str] = set()
         self._lock = RLock()
-        self._refreshing = RLock()
+        self._refreshing, self._reading = RLock(), RLock()
         self._asked_directory = directory
         self._files: WorkerFiles | None = None
         self._reader: Reader | None = None
@@ -516,11 +516,12 @@ class Store:
 
     def _shared(self) -> list[Snapshot]:
         self.serve()
-        if self._reader is None:
-            from claw_exporter.multiprocess import Reader  # noqa: PLC0415  # not there on Windows
+        with self._reading:
+            if self._reader is None:
+                from claw_exporter.multiprocess import Reader  # noqa: PLC0415  # not there on Windows
 
-            self._reader = Reader(self.directory, self._spec)
-        return self._reader.snapshot()
+                self._reader = Reader(self.directory, self._spec, self._failed)
+            return self._reader.snapshot()
 
     def _spec(self, name: str) -> Metric | None:
         family = self._families.get(name)
@@ -537,7 +538,7 @@ class Store:
 
     def _void(self) -> None:
         """Let go of everything that belongs to the process this one was forked from."""
-        self._lock, self._refreshing = RLock(), RLock()
+        self._lock, self._refreshing, self._reading = RLock(), RLock(), RLock()
         files, self._files, self._serving = self._files, None, False
         if files is not None:
             files.release()

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import mmap
 import os
 import re
@@ -61,9 +62,11 @@ _DOUBLE: Final = 8
 _MODES: Final = {"sum": "livesum", "max": "livemax", "each": "liveall"}
 _INTEGER: Final = Struct("i")
 _DIRECTORY_LOCK: Final = "claw.lock"
+# Reserved, not only extended: writing to a mapped page that has no room on the disk is a SIGBUS.
 _reserve: Final[Callable[[int, int, int], None]] = getattr(
     os, "posix_fallocate", lambda number, _, size: os.ftruncate(number, size)
 )
+_log: Final = logging.getLogger("claw_exporter")
 _PATIENCE_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.01
 
@@ -117,8 +120,10 @@ class WorkerFiles:
         self._files: dict[str, _File] = {}
         self._lock = RLock()
         self._serving = False
+        self._released = True  # as long as there is nothing to release
         self._run = _run()
         self._token, self._held = _claim(self._directory, self._run)
+        self._released = False
         self._sign()
 
     def child(self, slots: Sequence[Slot]) -> memoryview[float]:
@@ -146,9 +151,15 @@ class WorkerFiles:
 
     def release(self) -> None:
         """Let go of the set without unlocking what a parent process holds through the same description."""
-        os.close(self._held)
-        for file in self._files.values():
-            file.close()
+        if not self._released:
+            self._released = True
+            os.close(self._held)
+            for file in self._files.values():
+                file.close()
+
+    def __del__(self) -> None:
+        """Let somebody else go on with the set."""
+        self.release()
 
     def _sign(self) -> None:
         text = json.dumps(Holder(os.getpid(), os.getppid(), self._run, self._serving)).encode()
@@ -163,7 +174,7 @@ class WorkerFiles:
             # process id to stock code; what follows keeps the name apart from that of a stock file.
             owner = f"_{os.getpid()}.db" if isinstance(spec, Gauge) else ""
             path = self._directory / f"{kind}{owner}_claw-{self._token}.db"
-            file = self._files[kind] = _File(path)
+            file = self._files[kind] = _opened(path)
         return file
 
 
@@ -178,10 +189,12 @@ class _File:
         self._forgotten: dict[tuple[str, ...], memoryview[float]] = {}
         self._places: dict[int, int] = {}
         self._described: set[str] = set()
-        self._number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        if not path.exists():
+            _create(path)
+        self._number = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            self._map(max(os.fstat(self._number).st_size, _FIRST_BYTES))
-            self._used = self._integers[0] or HEADER_BYTES
+            self._map(os.fstat(self._number).st_size)
+            self._used = self._integers[0]
             self._take_over()
         except BaseException:
             os.close(self._number)
@@ -232,7 +245,8 @@ class _File:
         return None
 
     def _append(self, slots: Sequence[Slot], keys: Sequence[str]) -> tuple[int, int]:
-        texts = [self._text(slot, key) for slot, key in zip(slots, keys, strict=True)]
+        described = self._described.copy()
+        texts = [_text(slot, key, described) for slot, key in zip(slots, keys, strict=True)]
         length = max(map(len, texts))
         # Stock code pads by 1 to 8 bytes, until length and text together are a multiple of 8: by 1 here.
         length += (3 - length) % _DOUBLE
@@ -243,23 +257,46 @@ class _File:
             self._map(1 << (end - 1).bit_length())
         self._mapped[start:end] = block
         self._used = self._integers[0] = end  # last: from now on, others read it
+        self._described = described
         distance = len(block) // len(keys) // _DOUBLE
         return start // _DOUBLE + distance - 2, distance
 
-    def _text(self, slot: Slot, key: str) -> bytes:
-        """Return a key as stock code wants it; only the first of a metric in a file carries the help."""
-        family = _family(slot)
-        help_text = "" if family in self._described else slot.spec.help
-        self._described.add(family)
-        return f"{key[:-1]},{json.dumps(help_text)}]".encode()
-
     def _map(self, size: int) -> None:
-        # Reserved, not only extended: writing to a mapped page that has no room on the disk is a SIGBUS.
         _reserve(self._number, 0, size)
         # Older mappings stay valid, and show the same file: children keep theirs.
         self._mapped = mmap.mmap(self._number, size)
         self._doubles = memoryview(self._mapped).cast("d")
         self._integers = memoryview(self._mapped).cast("i")
+
+
+def _opened(path: Path) -> _File:
+    try:
+        return _File(path)
+    except ValueError:
+        aside = path.with_suffix(".damaged")
+        _log.warning("%s is damaged: it is set aside as %s", path, aside.name)
+        path.rename(aside)
+        return _File(path)
+
+
+def _text(slot: Slot, key: str, described: set[str]) -> bytes:
+    """Return a key as stock code wants it; only the first of a metric in a file carries the help."""
+    family = _family(slot)
+    help_text = "" if family in described else slot.spec.help
+    described.add(family)
+    return f"{key[:-1]},{json.dumps(help_text)}]".encode()
+
+
+def _create(path: Path) -> None:
+    """Make an empty file, unseen before it can be read: stock code stumbles over one of 0 bytes."""
+    unfinished = path.with_suffix(".new")
+    number = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        _reserve(number, 0, _FIRST_BYTES)
+        os.pwrite(number, _INTEGER.pack(HEADER_BYTES), 0)
+        unfinished.rename(path)
+    finally:
+        os.close(number)
 
 
 def entries(data: Any, start: int, end: int) -> Iterator[tuple[str, str, dict[str, str], str, int]]:  # noqa: ANN401  # a buffer
@@ -370,7 +407,7 @@ def _removed(path: Path, number: int, run: str) -> bool:
 
 
 def _remove(lock: Path, what: str) -> None:
-    for path in lock.parent.glob(f"{what}_{lock.stem}.db"):
+    for path in lock.parent.glob(f"{what}_{lock.stem}.*"):
         path.unlink(missing_ok=True)
 
 
