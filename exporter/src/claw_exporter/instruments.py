@@ -120,9 +120,9 @@ class Metrics:
         Raises:
             DirectoryError, RegistryError: As :meth:`register`.
         """
-        traffic = self.traffic
+        bridge, traffic = self.register(), self.traffic
         return Exposition(
-            self.registry, self.register(), self.store, in_flight=lambda: traffic.in_flight, mark=traffic.mark
+            self.registry, bridge, self.store, in_flight=lambda: traffic.in_flight, mark=traffic.mark
         )
 
     def render(self, *, openmetrics: bool = False) -> bytes:

@@ -503,16 +503,21 @@ class Store:
                 self._failed()
 
     def _open(self) -> WorkerFiles:
-        if self._files is None:
-            with self._lock:
-                if self._files is None:
-                    from claw_exporter.workerfiles import WorkerFiles  # noqa: PLC0415  # not there on Windows
-
-                    self._files = WorkerFiles(self.directory)
-                    _watch_forks()
-                    _in_files.add(self)
+        files = self._files
+        if files is None:
+            files = self._begin()
             self._errors.child(_WHERE)  # so that it is in a file when there is no more room for it
-        return self._files
+        return files
+
+    def _begin(self) -> WorkerFiles:
+        from claw_exporter.workerfiles import WorkerFiles  # noqa: PLC0415  # not there on Windows
+
+        with self._lock:
+            if self._files is None:
+                self._files = WorkerFiles(self.directory)
+                _watch_forks()
+                _in_files.add(self)
+            return self._files
 
     def _shared(self) -> list[Snapshot]:
         self.serve()
@@ -525,7 +530,8 @@ class Store:
 
     def _spec(self, name: str) -> Metric | None:
         family = self._families.get(name)
-        return family.spec if family is not None else _IN_CATALOG.get(name)
+        spec = family.spec if family is not None else _IN_CATALOG.get(name)
+        return self.configured(spec) if isinstance(spec, Histogram) else spec
 
     def _failed(self) -> None:
         """Count a failure with the files: in them, where that is still possible."""
