@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -411,6 +413,40 @@ async def test_two_applications_of_one_metrics_add_up(metrics: Metrics, drive: D
     assert counted(metrics) == {("GET", "/x", "200"): 2}
 
 
+@pytest.mark.parametrize("make", [starlette_app, fastapi_app], ids=["starlette", "fastapi"])
+async def test_an_application_made_again_and_again_leaves_nothing(
+    metrics: Metrics, drive: Drive, make: Callable[[], Starlette]
+) -> None:
+    """As test suites do it: one Metrics, many applications, each of which is used and let go."""
+    alive: list[weakref.ref[object]] = []
+    for _ in range(20):
+        app = make()
+        app.state.background = None
+        app.add_middleware(MetricsMiddleware, metrics=metrics)
+        metrics.mount(app)
+        await drive(app, "/users/1")
+        await drive(app, "/metrics")
+        alive += [weakref.ref(app), weakref.ref(app.middleware_stack)]
+        del app
+    gc.collect()
+    assert [reference() for reference in alive if reference() is not None] == []
+    assert len(metrics.traffic._recorders) == 0
+    assert counted(metrics) == {("GET", "/users/{user_id}", "200"): 20}
+
+
+async def test_metrics_let_go_leave_their_applications_alone(drive: Drive) -> None:
+    registry = CollectorRegistry()
+    apps = []
+    for _ in range(3):
+        app = Starlette(routes=[Route("/x", plain)])
+        app.add_middleware(MetricsMiddleware, metrics=Metrics(registry=registry))
+        apps.append(app)
+    for app in apps:
+        await drive(app, "/x")
+    labels = {"method": "GET", "endpoint": "/x", "status": "200"}
+    assert registry.get_sample_value("claw_ai_http_requests_total", labels) == 3
+
+
 async def test_the_default_metrics_are_used_where_none_are_given(drive: Drive) -> None:
     app = MetricsMiddleware(Starlette(routes=[Route("/default-metrics-test", plain)]))
     await drive(app, "/default-metrics-test")
@@ -451,10 +487,10 @@ async def test_middleware_of_other_kinds_changes_nothing(
 
 # -- Excluding -----------------------------------------------------------------------------------------------
 async def test_excluded_templates_are_not_counted(metrics: Metrics, drive: Drive) -> None:
-    routes = [Route("/healthz", plain), Route("/users/{user_id}", plain)]
-    middleware = Middleware(MetricsMiddleware, metrics=metrics, exclude=["/healthz", "unmatched"])
+    routes = [Route("/healthz", plain), Route("/users/{user_id}", plain), Route("/stream", stream)]
+    middleware = Middleware(MetricsMiddleware, metrics=metrics, exclude=["/healthz", "/stream", "unmatched"])
     app = Starlette(routes=routes, middleware=[middleware])
-    for path in ("/healthz", "/healthz", "/nope", "/users/1"):
+    for path in ("/healthz", "/healthz", "/nope", "/users/1", "/stream"):
         await drive(app, path)
     assert counted(metrics) == {("GET", "/users/{user_id}", "200"): 1}
 
@@ -506,6 +542,8 @@ SEQUENCES: list[Sequence] = [
     ([START, {"type": "http.response.zerocopysend", "file": 3, "more_body": True}, END], None, "200", 0),
     ([{**START, "status": 999}, END], None, "OTHER", 0),
     ([{"type": "http.response.debug", "info": {}}, START, END], None, "200", 0),
+    ([START, {"type": "http.response.body", "body": b"123"}, PART], None, "200", 8),
+    ([{"type": "http.response.body", "body": b"123"}], None, "500", 3),
 ]
 
 
@@ -584,6 +622,50 @@ async def test_an_error_while_recording_does_not_reach_the_request(metrics: Metr
     assert metrics.traffic.in_flight == [0.0]
 
 
+async def test_without_a_gil_everything_happens_under_a_lock(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys._is_gil_enabled", lambda: False, raising=False)
+    metrics = Metrics(registry=CollectorRegistry())
+    seen: list[float | None] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(value(metrics, "http_active_connections"))
+        if scope["type"] == "http":
+            await opaque(scope, receive, send)
+
+    async def nothing(*_: Any) -> Any:  # noqa: ANN401  # never called
+        raise AssertionError
+
+    measured = MetricsMiddleware(Starlette(routes=[Mount("/api", app)]), metrics=metrics)
+    for _ in range(3):
+        await drive(measured, "/api/1")
+    await MetricsMiddleware(app, metrics=metrics)({"type": "lifespan"}, nothing, nothing)
+    assert counted(metrics) == {("GET", "/api", "200"): 3}
+    assert seen == [1.0, 1.0, 1.0, 0.0]
+    assert metrics.traffic.in_flight == [0.0]
+
+
+async def test_a_forked_process_begins_anew(app: Starlette, metrics: Metrics, drive: Drive) -> None:
+    """What `Store.on_fork` calls in the child, where every list of the parent is void."""
+    app.state.entered = asyncio.Event()
+    for _ in range(2):
+        await drive(app, "/users/1")
+    before = metrics.traffic.in_flight
+    for callback in metrics.store._on_fork:
+        callback()
+    assert counted(metrics) == {}
+    for _ in range(3):
+        await drive(app, "/users/1")
+    request = asyncio.create_task(drive(app, "/slow"))
+    await app.state.entered.wait()
+    assert (before, metrics.traffic.in_flight) == ([0.0], [1.0])
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert counted(metrics) == {("GET", "/users/{user_id}", "200"): 3, ("GET", "/slow", "499"): 1}
+
+
 async def test_a_framework_that_changed_its_insides_does_not_reach_the_request(
     metrics: Metrics, drive: Drive
 ) -> None:
@@ -648,6 +730,45 @@ async def test_endless_routes_overflow_into_one_series_per_status(drive: Drive) 
     assert len(total) == 6
     assert total["OTHER", "__overflow__", "200"] == 90
     assert dict(metrics.store.counter(OVERFLOW).series())[HTTP_REQUESTS.name,] == [90.0]
+
+
+async def test_a_hostile_client_and_hostile_routes_make_a_bounded_number_of_series(drive: Drive) -> None:
+    """Whoever chooses paths, methods, statuses, close codes and label values: the store has its bound."""
+    bound = 25
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        number = int(scope["path"].rpartition("/")[2])
+        scope["route"] = Route(f"/hostile/{number % 90}", plain)
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 3000 + number})
+            return
+        await send({"type": "http.response.start", "status": number, "headers": []})
+        await send({"type": "http.response.body", "body": b"1", "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def silent(*_: Any) -> Any:  # noqa: ANN401  # not called, or not looked at
+        return {"type": "websocket.connect"}
+
+    metrics = Metrics(registry=CollectorRegistry(), max_series=bound)
+    measured = MetricsMiddleware(app, metrics=metrics, labels={"user": lambda scope: scope["path"]})
+    for number in range(700):
+        await drive(measured, f"/{number}", method=f"M{number}" if number % 3 else "GET")
+        await measured({"type": "websocket", "path": f"/{number}", "headers": []}, silent, silent)
+    snapshot = {spec.name: dict(series) for spec, series in metrics.store.snapshot()}
+    rows = {name: [key for key in series if "__overflow__" not in key] for name, series in snapshot.items()}
+    assert {name: len(found) for name, found in rows.items() if len(found) > bound} == {}
+    folded = {name: len(snapshot[name]) - len(rows[name]) for name in snapshot}
+    # One row for each status or class of it that HTTP has, and OTHER; one where no label is a closed list.
+    assert folded.pop("claw_ai_http_requests_total") <= 501
+    assert folded.pop("claw_ai_http_request_duration_seconds") <= 6
+    assert set(folded.values()) <= {0, 1}
+    assert len(metrics.traffic._label_values["user"]) == 20
+    counted_as = {labels[0]: child[0] for labels, child in snapshot[OVERFLOW.name].items()}
+    assert counted_as["claw_ai_http_requests_total"] > 600
+    assert counted_as["claw_ai_websocket_duration_seconds"] > 600
+    assert sum(child[0] for child in snapshot["claw_ai_http_requests_total"].values()) == 700
 
 
 async def test_a_full_cache_of_routes_is_emptied(

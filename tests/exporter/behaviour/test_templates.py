@@ -6,14 +6,29 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from claw_exporter import Metrics, MetricsMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from starlette.applications import Starlette
+    from starlette.requests import Request
 
     Drive = Callable[..., Coroutine[Any, Any, list[Any]]]
     Count = Callable[[], dict[tuple[str, str, str], float]]
+
+
+async def user(_: Request) -> Response:
+    return PlainTextResponse("user")
+
+
+def inner() -> Route:
+    return Route("/items/{item_id}", user)
+
 
 # What it shows, the requests' method, their paths, and how each counts.
 ROWS: dict[str, tuple[str, list[str], tuple[str, str]]] = {
@@ -124,3 +139,38 @@ async def test_a_hostile_client_makes_few_series(app: Starlette, counted: Count,
         ("GET", "/tenants/{tid}/items/{item_id}", "200"): 200,
         ("GET", "/opaque", "200"): 200,
     }
+
+
+async def test_a_sub_application_with_a_middleware_of_its_own_counts_once(
+    app: Starlette, metrics: Metrics, counted: Count, drive: Drive
+) -> None:
+    """Its middleware is made during the first request to it, which the outer one counts already."""
+    for name in ("first", "second"):
+        below = type(app)(routes=[Route("/leaf/{leaf}", user), Mount("/zones/{zone}", routes=[inner()])])
+        below.add_middleware(MetricsMiddleware, metrics=metrics)
+        app.mount(f"/sub/{name}/{{sub}}", below)
+    for _ in range(2):
+        await drive(app, "/sub/first/1/leaf/a")
+        await drive(app, "/sub/second/2/leaf/b")
+        await drive(app, "/sub/second/3/zones/eu/items/c")
+        await drive(app, "/flat")
+    assert counted() == {
+        ("GET", "/sub/first/{sub}/leaf/{leaf}", "200"): 2,
+        ("GET", "/sub/second/{sub}/leaf/{leaf}", "200"): 2,
+        ("GET", "/sub/second/{sub}/zones/{zone}/items/{item_id}", "200"): 2,
+        ("GET", "/flat", "200"): 2,
+    }
+
+
+async def test_a_sub_application_with_metrics_of_its_own_counts_in_both(
+    app: Starlette, counted: Count, drive: Drive
+) -> None:
+    own = Metrics(registry=CollectorRegistry())
+    below = type(app)(routes=[Route("/leaf/{leaf}", user)])
+    below.add_middleware(MetricsMiddleware, metrics=own)
+    app.mount("/sub/{sub}", below)
+    for number in range(2):
+        await drive(app, f"/sub/{number}/leaf/a")
+    labels = {"method": "GET", "endpoint": "/leaf/{leaf}", "status": "200"}
+    assert own.registry.get_sample_value("claw_ai_http_requests_total", labels) == 2
+    assert counted() == {("GET", "/sub/{sub}/leaf/{leaf}", "200"): 2}
