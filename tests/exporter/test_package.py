@@ -27,14 +27,14 @@ ROOT = Path(__file__).parents[2] / "exporter"
 LIBRARY = (
     "answers", "attempts", "buckets", "catalog", "endpoint", "errors", "exposition", "instruments",
     "middleware", "multiprocess", "operations", "options", "pools", "prices", "records", "registry",
-    "routes", "servers", "sockets", "spec", "store", "traces", "tracking", "traffic", "workerfiles",
+    "routes", "servers", "sockets", "spec", "stalls", "store", "traces", "tracking", "traffic", "usage",
+    "workerfiles",
 )  # fmt: skip
 # From left to right: no module knows one to its right.
 ROOMS = (
-    "spec", "errors", "catalog", "buckets", "servers", "workerfiles", "multiprocess", "store",
-    "exposition", "registry", "endpoint", "prices", "pools", "records", "attempts", "tracking",
-    "operations", "answers", "traffic", "instruments", "routes", "options", "traces", "sockets",
-    "middleware",
+    "spec", "errors", "catalog", "buckets", "servers", "workerfiles", "multiprocess", "store", "exposition",
+    "registry", "endpoint", "prices", "pools", "records", "attempts", "tracking", "stalls", "operations",
+    "usage", "answers", "traffic", "instruments", "routes", "options", "traces", "sockets", "middleware",
 )  # fmt: skip
 
 

@@ -1,67 +1,107 @@
-"""Answers of AI models: duration, first token, speed, tokens, cost, errors."""
+"""Answers of AI models: duration, first token, stalls, speed, tokens, cost, finish reasons, errors."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from claw_exporter.catalog import (
+    AI_BUDGET,
+    AI_CHUNK_GAP,
+    AI_CONTEXT_USED,
     AI_COST,
     AI_ERRORS,
+    AI_FINISH,
     AI_IN_FLIGHT,
+    AI_PRICE_TABLE,
     AI_RESPONSE_DURATION,
+    AI_SILENCE,
+    AI_STREAM_GAP,
     AI_TIME_PER_OUTPUT_TOKEN,
     AI_TIME_TO_FIRST_TOKEN,
     AI_TOKENS,
     AI_UNPRICED_TOKENS,
     AI_USAGE_MISSING,
+    BUDGET_PERIODS,
     TOKEN_TYPES,
 )
-from claw_exporter.store import label_text
-from claw_exporter.tracking import Measurement, Tracker
+from claw_exporter.errors import ArgumentError
+from claw_exporter.prices import price_table, table_version, tokens_by_model
+from claw_exporter.stalls import Stalls
+from claw_exporter.store import OVERFLOW_LABEL, label_text
+from claw_exporter.tracking import Measurement, Parts, Timing, Tracker
+from claw_exporter.usage import finish_reason, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from os import PathLike
 
     from claw_exporter.prices import Price
-    from claw_exporter.store import Child, Store
+    from claw_exporter.store import Child, HistogramFamily, Store
 
 __all__ = ["AIResponse", "Answers"]
 
 _UNKNOWN: Final = "unknown"
 _ERROR_TYPES: Final = 64
+_BOUNDS: Final = AI_RESPONSE_DURATION.buckets
 
 
 class AIResponse(Measurement):
-    """One call of a model, while it runs.
+    """One call of a model, while it runs."""
 
-    Attributes:
-        model: The model's name.
-        provider: Who serves it.
-        in_flight: The number of running calls of this model and provider.
-    """
+    __slots__ = ("_answers", "_each_chunk", "_pair", "_said")
 
-    __slots__ = ("_answers", "_first", "_last", "_tokens", "in_flight", "model", "provider")
-
-    def __init__(
-        self, tracker: object, answers: Answers, model: str, provider: str, in_flight: Child
-    ) -> None:
+    def __init__(self, tracker: object, answers: Answers, pair: _Pair, *, each_chunk: bool = False) -> None:
+        # All that Measurement.__init__ does, once more: a call of it costs as much as the rest of this.
+        self.tracker = tracker
+        self.outer = None
+        self.error_type = None
+        self.open = True
+        self.parts = None
         self._answers = answers
-        self.model = model
-        self.provider = provider
-        self.in_flight = in_flight
-        self._first = 0.0
-        self._last = 0.0
-        self._tokens: dict[str, float] = {}
-        super().__init__(tracker)
+        self._each_chunk = each_chunk
+        self._pair = pair
+        self._said: _Said | None = None
+        self.started = perf_counter()
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._pair.model
+
+    @property
+    def provider(self) -> str:
+        """Who serves it."""
+        return self._pair.provider
 
     def chunk(self) -> None:
-        """Say that a streamed part arrived: the first one is the first token."""
-        self._last = perf_counter()
-        if not self._first:
-            self._first = self._last
+        """Say that a streamed part arrived: the first one is the first token.
 
-    part = chunk  # what a decorated generator yields arrives by itself
+        What a decorated generator yields arrives by itself. Elsewhere the time from one call of this to the
+        next is the wait for a part, whatever else was done in between.
+        """
+        now = perf_counter()
+        parts = self.parts
+        if parts is None:
+            parts = self.parts = Parts()
+        if not parts.first:
+            parts.first = now
+        elif parts.generator is None:
+            waited = now - parts.last
+            parts.longest = max(parts.longest, waited)
+            if self._each_chunk:
+                self._answers.time_chunk(self._pair, waited)
+        if parts.generator is None:
+            parts.last = parts.since = now
+
+    def watch(self) -> None:
+        """Look for stalls of a decorated asynchronous generator."""
+        self._answers.stalls.add(self.parts)
+
+    def timing(self) -> Timing | None:
+        """Return where the wait for each part is counted, where that was asked for."""
+        return self._answers.timing(self._pair) if self._each_chunk else None
 
     def usage(
         self,
@@ -75,9 +115,10 @@ class AIResponse(Measurement):
         """Report the tokens used so far. The types are disjoint: a token counts in one of them.
 
         May be called several times: a later value takes the place of an earlier one. Counted at the end.
+        `report` does this with what an SDK hands out.
 
         Args:
-            input_tokens: Prompt tokens that no cache served.
+            input_tokens: Prompt tokens that no cache served, nor were written to one.
             output_tokens: Answer tokens without those of hidden reasoning.
             cache_read_tokens: Prompt tokens that the provider's cache served.
             cache_write_tokens: Prompt tokens written to the cache.
@@ -86,65 +127,263 @@ class AIResponse(Measurement):
         given = (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens)
         for kind, number in zip(TOKEN_TYPES, given, strict=True):
             if number is not None:
-                self._answers.note(self._tokens, kind, number)
+                self._answers.note(self._facts().tokens, kind, number)
+
+    def finish(self, reason: str) -> None:
+        """Say why the model stopped; a later reason takes the place of an earlier one.
+
+        Args:
+            reason: In the words of OpenAI, Anthropic, Gemini or Zhipu; unknown ones count as ``other``.
+        """
+        translated = finish_reason(reason)
+        if translated is not None:
+            self._facts().reason = translated
+
+    def report(self, answer: object) -> None:
+        """Take usage and finish reason from what an SDK hands out; never raises.
+
+        Understood are, as objects or as their JSON: chat completions of OpenAI (and of the many that speak
+        its language) and their chunks, its Responses and their stream events, messages of Anthropic and
+        their stream events, answers of Gemini. Of anything else, nothing is taken.
+
+        Args:
+            answer: A whole answer, or each chunk or event of a stream as it comes.
+        """
+        try:
+            reading = read(answer)
+        except Exception:  # noqa: BLE001  # an object of any kind may do anything
+            self._answers.fault("report")
+            return
+        if reading.tokens:
+            tokens = self._facts().tokens
+            for kind, number in reading.tokens.items():
+                self._answers.note(tokens, kind, number)
+        if reading.reason is not None:
+            self._facts().reason = reading.reason
 
     def record(self, status: str, seconds: float) -> None:
         """Record the end."""
-        self._answers.record(self, status, seconds)
-
-    def first_after(self) -> float | None:
-        """Return the seconds from the start to the first part; None where nothing was streamed."""
-        return self._first - self.started if self._first else None
-
-    def per_output_token(self) -> float | None:
-        """Return the mean seconds per output token after the first; None where that is not known."""
-        tokens = self._tokens.get("output", 0.0)
-        return (self._last - self._first) / (tokens - 1) if self._first and tokens > 1 else None
+        pair = self._pair
+        pair.open.discard(self)
+        ends = pair.ends
+        if ends is None or self._said is not None or self.parts is not None or status != "ok":
+            self._answers.record(self, pair, status, seconds)
+        else:
+            # A good answer that nothing was said about: what the decorator alone costs.
+            ends.in_flight[0] -= 1
+            ends.ok[bisect_left(_BOUNDS, seconds)] += 1
+            ends.ok[-1] += seconds
+            ends.missing[0] += 1
 
     def tokens(self) -> dict[str, float]:
         """Return the tokens reported so far, type -> number."""
-        return dict(self._tokens)
+        return dict(self._said.tokens) if self._said else {}
+
+    def reason(self) -> str | None:
+        """Return why the model stopped, where that is known: one of the values of the label ``reason``."""
+        return self._said.reason if self._said else None
+
+    def per_output_token(self) -> float | None:
+        """Return the mean seconds per output token after the first; None where that is not known."""
+        tokens, parts = self.tokens().get("output", 0.0), self.parts
+        known = parts is not None and parts.first and tokens > 1
+        return max(parts.last - parts.first, 0.0) / (tokens - 1) if parts and known else None
+
+    def silent(self, now: float) -> float:
+        """Return for how many seconds the model has been waited for."""
+        parts = self.parts
+        if parts is None or not parts.first:
+            return now - self.started
+        return now - parts.since if parts.waiting() and not parts.fresh else 0.0
+
+    def _facts(self) -> _Said:
+        if self._said is None:
+            self._said = _Said()
+        return self._said
+
+
+class _Said:
+    """What was reported about an answer."""
+
+    __slots__ = ("reason", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, float] = {}
+        self.reason: str | None = None
+
+
+class _Ends:
+    """The numbers that every answer changes.
+
+    Attributes:
+        in_flight: Running calls.
+        ok: Durations of answers that ended well.
+        missing: Answers that ended well without usage.
+    """
+
+    __slots__ = ("in_flight", "missing", "ok")
+
+    def __init__(self, in_flight: Child, ok: Child, missing: Child) -> None:
+        self.in_flight = in_flight
+        self.ok = ok
+        self.missing = missing
+
+
+class _Pair:
+    """A model and who serves it.
+
+    Attributes:
+        open: Its running calls.
+        prepared: Whether its series exist.
+        ends: What they change when they end; None where that must be looked up each time.
+        silent: Whether its silence was shown to be more than 0.
+    """
+
+    __slots__ = ("ends", "model", "open", "prepared", "provider", "silent")
+
+    def __init__(self, model: str, provider: str) -> None:
+        self.model = model
+        self.provider = provider
+        self.open: set[AIResponse] = set()
+        self.prepared = False
+        self.ends: _Ends | None = None
+        self.silent = False
 
 
 class Answers:
     """Where `AIResponse` records.
 
     Attributes:
-        prices: Price table, model -> price.
+        stalls: Looks at open streams.
     """
 
     def __init__(self, store: Store) -> None:
-        self.prices: dict[str, Price] = {}
+        self.stalls = Stalls(store.fault)
+        self.fault = store.fault
         self._store = store
+        self._prices: dict[str, Price] = {}
+        self._windows: dict[str, float] = {}
         self._durations = store.histogram(AI_RESPONSE_DURATION)
         self._first = store.histogram(AI_TIME_TO_FIRST_TOKEN)
         self._per_token = store.histogram(AI_TIME_PER_OUTPUT_TOKEN)
+        self._gap = store.histogram(AI_STREAM_GAP)
         self._in_flight = store.gauge(AI_IN_FLIGHT)
+        self._silence = store.gauge(AI_SILENCE)
         self._tokens = store.counter(AI_TOKENS)
         self._cost = store.counter(AI_COST)
         self._unpriced = store.counter(AI_UNPRICED_TOKENS)
         self._missing = store.counter(AI_USAGE_MISSING)
         self._errors = store.counter(AI_ERRORS)
-        self._prepared: set[tuple[str, str]] = set()
+        self._finish = store.counter(AI_FINISH)
+        self._pairs: dict[tuple[str, str], _Pair] = {}
+        self._rest = _Pair(OVERFLOW_LABEL, OVERFLOW_LABEL)
         self._error_types: set[str] = set()
+        store.before_scrape(self._show_silence)
+        store.on_fork(self._forget)
+
+    # -- What is configured ----------------------------------------------------------------------------------
+
+    def set_prices(
+        self, prices: Mapping[str, Price | Mapping[str, float]] | str | PathLike[str], version: str
+    ) -> None:
+        """Replace the price table."""
+        table = price_table(prices)
+        self._store.gauge(AI_PRICE_TABLE).replace({(version or table_version(table),): 1.0})
+        self._prices = table
+
+    def set_context_windows(self, windows: Mapping[str, float]) -> None:
+        """Replace the table of context windows."""
+        self._windows = tokens_by_model(windows)
+
+    def set_budget(self, usd: float, period: str, scope: str) -> None:
+        """Show a budget."""
+        if period not in BUDGET_PERIODS:
+            raise ArgumentError(f"period is {period!r}: it must be one of {', '.join(BUDGET_PERIODS)}")
+        if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 <= usd < float("inf"):
+            raise ArgumentError(f"usd is {usd!r}: pass what may be spent in a {period}, in US dollars")
+        self._store.gauge(AI_BUDGET).set(usd, period, scope)
+
+    # -- The beginning ---------------------------------------------------------------------------------------
 
     def tracker(
         self,
         model: str | Callable[..., str],
         provider: str | Callable[..., str],
         judge: Callable[[Any], str | None] | None,
+        *,
+        each_chunk: bool = False,
     ) -> Tracker[AIResponse]:
         """Return a tracker of a model's answers."""
 
         def make(tracker: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AIResponse:
             names = [self._name(value, args, kwargs) for value in (model, provider)]
-            return self._begin(tracker, names[0], names[1])
+            return self._begin(tracker, self._pair(names[0], names[1]), each_chunk=each_chunk)
 
-        return Tracker(self._store, "track_ai_response", make, judge)
+        pair: _Pair | None = None
+
+        def make_known(tracker: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AIResponse:
+            nonlocal pair
+            if pair is None:
+                pair = self._pair(self._name(model, args, kwargs), self._name(provider, args, kwargs))
+            ends = pair.ends
+            if ends is None:
+                return self._begin(tracker, pair, each_chunk=each_chunk)
+            response = AIResponse(tracker, self, pair, each_chunk=each_chunk)
+            ends.in_flight[0] += 1
+            pair.open.add(response)
+            return response
+
+        known = not (callable(model) or callable(provider))
+        return Tracker(self._store, "track_ai_response", make_known if known else make, judge)
 
     def detached(self) -> AIResponse:
         """Return a response that records nothing."""
-        return AIResponse(None, self, _UNKNOWN, _UNKNOWN, [0.0])
+        return AIResponse(None, self, _Pair(_UNKNOWN, _UNKNOWN))
+
+    def _begin(self, tracker: object, pair: _Pair, *, each_chunk: bool) -> AIResponse:
+        response = AIResponse(tracker, self, pair, each_chunk=each_chunk)
+        if not pair.prepared:
+            self._prepare(pair)
+        if pair.ends is None:
+            self._in_flight.inc(pair.model, pair.provider)
+        else:
+            pair.ends.in_flight[0] += 1
+        pair.open.add(response)
+        return response
+
+    def _pair(self, model: str, provider: str) -> _Pair:
+        """Return what is known of a model; beyond the bound only where its calls are open."""
+        pair = self._pairs.get((model, provider))
+        if pair is None:
+            pair = _Pair(model, provider)
+            if len(self._pairs) < self._store.max_series:
+                return self._pairs.setdefault((model, provider), pair)
+            pair.prepared = True
+            pair.open = self._rest.open
+        return pair
+
+    def _prepare(self, pair: _Pair) -> None:
+        """Let the series of a model start at 0; keep the numbers at hand where nothing forbids it."""
+        pair.prepared = True
+        model, provider = pair.model, pair.provider
+        folded = self._store.folded
+        ok = self._durations.child(model, provider, "ok")
+        in_flight, missing = self._in_flight.child(model, provider), self._missing.child(model)
+        self._silence.child(model, provider)
+        self._tokens.child(model, "input")
+        for family in (self._cost, self._unpriced):
+            family.child(model)
+        if self._store.folded == folded and self._store.lock is None:
+            pair.ends = _Ends(in_flight, ok, missing)
+
+    def _name(self, value: str | Callable[..., str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        try:
+            return label_text(value(*args, **kwargs) if callable(value) else value)
+        except Exception:  # noqa: BLE001  # the user's function must not break the user's call
+            self._store.fault("track_ai_response")
+            return _UNKNOWN
+
+    # -- The end ---------------------------------------------------------------------------------------------
 
     def note(self, tokens: dict[str, float], kind: str, number: float) -> None:
         """Write down a reported number of tokens, if it is one."""
@@ -156,31 +395,35 @@ class Answers:
         if 0 <= value < float("inf"):
             tokens[kind] = value
 
-    def record(self, response: AIResponse, status: str, seconds: float) -> None:
+    def timing(self, pair: _Pair) -> Timing:
+        """Return where the waits for parts are counted."""
+        family = self._chunk_gaps()
+        return Timing(family.child(pair.model, pair.provider), family.bounds)
+
+    def time_chunk(self, pair: _Pair, seconds: float) -> None:
+        """Count the wait for one part."""
+        self._chunk_gaps().observe(seconds, pair.model, pair.provider)
+
+    def record(self, response: AIResponse, pair: _Pair, status: str, seconds: float) -> None:
         """Record the end of a response."""
-        model, provider = response.model, response.provider
-        response.in_flight[0] -= 1
+        model, provider = pair.model, pair.provider
+        self._in_flight.inc(model, provider, by=-1)
         self._durations.observe(seconds, model, provider, status)
-        first = response.first_after()
-        if first is not None:
-            self._first.observe(first, model, provider)
+        parts = response.parts
+        if parts is not None:
+            self.stalls.remove(parts)
+            if parts.first:
+                self._first.observe(parts.first - response.started, model, provider)
+                self._gap.observe(parts.longest, model, provider)
         if status == "error":
             self._errors.inc(model, provider, self._error_type(label_text(response.error_type)))
         per_token = response.per_output_token()
         if status == "ok" and per_token is not None:
             self._per_token.observe(per_token, model, provider)
+        reason = response.reason()
+        if reason is not None:
+            self._finish.inc(model, reason)
         self._account(model, response.tokens(), complete=status == "ok")
-
-    def _begin(self, tracker: object, model: str, provider: str) -> AIResponse:
-        if (model, provider) not in self._prepared and len(self._prepared) < self._store.max_series:
-            self._prepared.add((model, provider))
-            self._durations.child(model, provider, "ok")
-            self._tokens.child(model, "input")
-            for family in (self._cost, self._unpriced, self._missing):
-                family.child(model)
-        in_flight = self._in_flight.child(model, provider)
-        in_flight[0] += 1
-        return AIResponse(tracker, self, model, provider, in_flight)
 
     def _account(self, model: str, tokens: dict[str, float], *, complete: bool) -> None:
         """Count tokens, what they cost, and what is not known about either."""
@@ -190,18 +433,14 @@ class Answers:
             return
         for kind, number in tokens.items():
             self._tokens.inc(model, kind, by=number)
-        price = self.prices.get(model)
+        price = self._prices.get(model)
         if price is None:
             self._unpriced.inc(model, by=sum(tokens.values()))
         else:
             self._cost.inc(model, by=price.cost(tokens))
-
-    def _name(self, value: str | Callable[..., str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        try:
-            return label_text(value(*args, **kwargs) if callable(value) else value)
-        except Exception:  # noqa: BLE001  # the user's function must not break the user's call
-            self._store.fault("track_ai_response")
-            return _UNKNOWN
+        window = self._windows.get(model)
+        if window is not None:
+            self._store.histogram(AI_CONTEXT_USED).observe(sum(tokens.values()) / window, model)
 
     def _error_type(self, error_type: str) -> str:
         """Bound the kinds of error: exception classes are few, but messages passed by mistake are not."""
@@ -210,3 +449,24 @@ class Answers:
                 return "other"
             self._error_types.add(error_type)
         return error_type
+
+    # -- While calls run -------------------------------------------------------------------------------------
+
+    def _show_silence(self) -> None:
+        """Show for how long each model has been waited for; a call that hangs is seen while it hangs."""
+        now = perf_counter()
+        for pair in (*self._pairs.copy().values(), self._rest):
+            silence = max((response.silent(now) for response in pair.open.copy()), default=0.0)
+            if silence > 0 or pair.silent:
+                pair.silent = silence > 0
+                self._silence.set(silence, pair.model, pair.provider)
+
+    def _chunk_gaps(self) -> HistogramFamily:
+        return self._store.histogram(AI_CHUNK_GAP)
+
+    def _forget(self) -> None:
+        """Forget numbers that belong to the parent process, and its calls."""
+        for pair in (*self._pairs.copy().values(), self._rest):
+            pair.ends = None
+            pair.prepared = pair is self._rest
+            pair.open = set()

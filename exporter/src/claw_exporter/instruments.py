@@ -25,7 +25,7 @@ from claw_exporter.catalog import (
 from claw_exporter.endpoint import Exposition
 from claw_exporter.errors import ArgumentError
 from claw_exporter.exposition import render
-from claw_exporter.operations import Operation, operation_tracker
+from claw_exporter.operations import Durations, Operation, operation_tracker
 from claw_exporter.pools import Pools
 from claw_exporter.records import Records
 from claw_exporter.registry import Bridge, attach
@@ -35,11 +35,12 @@ from claw_exporter.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from os import PathLike
 
     from prometheus_client import CollectorRegistry
 
     from claw_exporter.prices import Price
-    from claw_exporter.spec import Counter, Histogram
+    from claw_exporter.spec import Counter
 
 __all__ = ["Metrics", "metrics"]
 
@@ -145,9 +146,44 @@ class Metrics:
 
     # -- AI answers ------------------------------------------------------------------------------------------
 
-    def set_prices(self, prices: Mapping[str, Price]) -> None:
-        """Set the price table (model -> `Price`), from which ``claw_ai_ai_cost_usd_total`` is computed."""
-        self._answers.prices = dict(prices)
+    def set_prices(
+        self, prices: Mapping[str, Price | Mapping[str, float]] | str | PathLike[str], version: str = ""
+    ) -> None:
+        """Set the price table from which ``claw_ai_ai_cost_usd_total`` is computed; at any time anew.
+
+        Args:
+            prices: Model -> `Price`, or a mapping of the same names in US dollars per million tokens:
+                ``{"glm-4": {"input": 1.0, "output": 4.0}}``; or the path of a JSON file that holds this.
+            version: What ``claw_ai_ai_price_table_info`` shows; by default a hash of the table.
+
+        Raises:
+            ArgumentError: The file cannot be read, or something in it is not a price. The old table stays.
+        """
+        self._answers.set_prices(prices, version)
+
+    def set_context_windows(self, windows: Mapping[str, float]) -> None:
+        """Set how many tokens each model's context holds, for ``claw_ai_ai_context_used_ratio``.
+
+        Args:
+            windows: Model -> tokens of prompt and answer together.
+
+        Raises:
+            ArgumentError: A window is not a positive number.
+        """
+        self._answers.set_context_windows(windows)
+
+    def set_budget(self, usd: float, *, period: str, scope: str = "all") -> None:
+        """Show a budget, ``claw_ai_ai_budget_usd``, beside what is spent.
+
+        Args:
+            usd: What may be spent in the period, in US dollars.
+            period: ``hour``, ``day`` or ``month``.
+            scope: What the budget is for.
+
+        Raises:
+            ArgumentError: ``usd`` is no amount of money, or ``period`` is none of these.
+        """
+        self._answers.set_budget(usd, period, scope)
 
     def track_ai_response(
         self,
@@ -155,6 +191,7 @@ class Metrics:
         model: str | Callable[..., str],
         provider: str | Callable[..., str] = "unknown",
         result: Callable[[Any], str | None] | None = None,
+        each_chunk: bool = False,
     ) -> Tracker[AIResponse]:
         """Measure a call of a model: ``with``, ``async with``, or a decorator of any kind of function.
 
@@ -163,11 +200,13 @@ class Metrics:
             provider: Who serves it, likewise.
             result: For code that reports errors by its return value. It gets the returned value, or each part
                 that a generator yields, and returns the kind of error (``"rate_limited"``) or None.
+            each_chunk: Count the wait for each streamed part, ``claw_ai_ai_time_between_chunks_seconds``, not
+                only the longest one of each answer.
 
         Returns:
             A tracker; ``with tracker as response`` gives the `AIResponse`.
         """
-        return self._answers.tracker(model, provider, result)
+        return self._answers.tracker(model, provider, result, each_chunk=each_chunk)
 
     def current_response(self) -> AIResponse:
         """Return the innermost open AI response of this task: for code deep inside a decorated function.
@@ -237,23 +276,27 @@ class Metrics:
 
     def track_vector_db(self, operation: str) -> Tracker[Operation]:
         """Measure a vector store operation (``with`` or decorator); ``operation`` such as ``search``."""
-        return self._track(VECTOR_DB_DURATION, operation, "track_vector_db")
+        return self._vector_db.tracker(operation)
 
     def track_redis(self, operation: str) -> Tracker[Operation]:
         """Measure a Redis operation (``with`` or decorator); ``operation`` such as ``get``."""
-        return self._track(REDIS_DURATION, operation, "track_redis")
+        return self._redis.tracker(operation)
 
     def track_db(self, operation: str) -> Tracker[Operation]:
         """Measure a database operation (``with`` or decorator); ``operation`` such as ``insert_message``."""
-        return self._track(DB_DURATION, operation, "track_db")
+        return self._db.tracker(operation)
 
-    def _track(self, spec: Histogram, operation: str, where: str) -> Tracker[Operation]:
-        duration = self.store.histogram(spec)
+    @cached_property
+    def _vector_db(self) -> Durations:
+        return Durations(self.store, VECTOR_DB_DURATION, "track_vector_db")
 
-        def record(status: str, seconds: float) -> None:
-            duration.observe(seconds, operation, status)
+    @cached_property
+    def _redis(self) -> Durations:
+        return Durations(self.store, REDIS_DURATION, "track_redis")
 
-        return operation_tracker(self.store, where, record, None)
+    @cached_property
+    def _db(self) -> Durations:
+        return Durations(self.store, DB_DURATION, "track_db")
 
     def watch_pool(self, name: str, pool: object) -> None:
         """Show a connection pool, read at each scrape, until it is closed or gone.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from claw_exporter.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from os import PathLike
 
-__all__ = ["Price"]
+__all__ = ["Price", "price_table", "table_version", "tokens_by_model"]
 
 _PER: Final = 1_000_000
 
@@ -41,7 +45,7 @@ class Price:
         """Check every price."""
         for field in fields(self):
             price = getattr(self, field.name)
-            if price is not None and not (isinstance(price, (int, float)) and isfinite(price) and price >= 0):
+            if not (_is_number(price) and price >= 0) and not (price is None and field.default is None):
                 raise ArgumentError(
                     f"{field.name} is {price!r}: not a price in US dollars per million tokens"
                 )
@@ -55,3 +59,68 @@ class Price:
         if price is None:
             return self.output if kind == "reasoning" else self.input
         return price
+
+
+_KINDS: Final = tuple(field.name for field in fields(Price))
+
+
+def price_table(prices: Mapping[str, Price | Mapping[str, float]] | str | PathLike[str]) -> dict[str, Price]:
+    """Return a price table, model -> price.
+
+    Args:
+        prices: The table, its prices as `Price` or as mappings of the same names; or the path of a JSON file
+            that holds such mappings: ``{"glm-4": {"input": 1.0, "output": 4.0}}``.
+
+    Raises:
+        ArgumentError: The file cannot be read, or something in it is not a price.
+    """
+    table = prices if isinstance(prices, Mapping) else _loaded(Path(prices))
+    return {model: _price(model, price) for model, price in table.items()}
+
+
+def table_version(table: Mapping[str, Price]) -> str:
+    """Return what tells one price table from another: the beginning of a hash of its content."""
+    text = "".join(f"{model}={table[model]}" for model in sorted(table))
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def tokens_by_model(windows: Mapping[str, float]) -> dict[str, float]:
+    """Return a table of context windows, model -> tokens.
+
+    Raises:
+        ArgumentError: A window is not a positive number.
+    """
+    for model, window in windows.items():
+        if not _is_number(window) or window <= 0:
+            raise ArgumentError(f"the context window of {model!r} is {window!r}: pass a number of tokens")
+    return dict(windows)
+
+
+def _loaded(path: Path) -> Mapping[str, object]:
+    try:
+        table = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"{path} is no price table: {error}") from error
+    if not isinstance(table, dict):
+        raise ArgumentError(
+            f'{path} is no price table: expected {{"model": {{"input": 1.0, "output": 4.0}}}}'
+        )
+    return table
+
+
+def _price(model: str, price: object) -> Price:
+    if isinstance(price, Price):
+        return price
+    if not isinstance(price, Mapping) or not {"input", "output"} <= set(price) <= set(_KINDS):
+        raise ArgumentError(
+            f"the price of {model!r} is {price!r}: name the prices {', '.join(_KINDS)} in US dollars per "
+            "million tokens, input and output at the least"
+        )
+    try:
+        return Price(**price)
+    except ArgumentError as error:
+        raise ArgumentError(f"the price of {model!r}: {error}") from None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)

@@ -2,6 +2,10 @@
 
 A `Tracker` begins and ends measurements; what they record is decided by the `Measurement` it makes. Nothing
 here raises into the measured code, and every exception of that code passes through unchanged.
+
+The innermost measurement is a context variable, so tasks and threads begun inside a measurement know it.
+Setting it costs as much as the rest of a measurement, hence nobody clears it: a measurement that is over is
+not seen any more, nor is that of a generator by the one who reads it (see `Measurement.seen`).
 """
 
 from __future__ import annotations
@@ -9,18 +13,20 @@ from __future__ import annotations
 import functools
 import inspect
 from abc import ABC, abstractmethod
-from asyncio import CancelledError
+from asyncio import CancelledError, current_task
+from bisect import bisect_left
 from contextvars import ContextVar
+from threading import get_ident
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator
     from types import TracebackType
 
-    from claw_exporter.store import Store
+    from claw_exporter.store import Child, Store
 
-__all__ = ["Measurement", "Tracker", "innermost", "is_cancellation"]
+__all__ = ["Measurement", "Parts", "Timing", "Tracker", "innermost", "is_cancellation", "status_of"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound="Measurement")
@@ -29,6 +35,8 @@ M = TypeVar("M", bound="Measurement")
 _CANCELLATIONS: Final = frozenset(("Cancelled", "ClientDisconnect"))
 
 _innermost: ContextVar[Measurement | None] = ContextVar("claw_exporter_innermost", default=None)
+_get: Final = _innermost.get
+_set: Final = _innermost.set
 
 
 def is_cancellation(error: BaseException) -> bool:
@@ -40,21 +48,98 @@ def is_cancellation(error: BaseException) -> bool:
     return any(base.__name__ in _CANCELLATIONS for base in type(error).__mro__)
 
 
+def status_of(error: BaseException | None) -> str:
+    """Return ``ok``, ``cancelled`` or ``error``."""
+    if error is None:
+        return "ok"
+    return "cancelled" if is_cancellation(error) else "error"
+
+
 def innermost(kind: type[M]) -> M | None:
     """Return the innermost open measurement of a kind in this task or thread."""
     return next((measurement for measurement in _chain() if isinstance(measurement, kind)), None)
 
 
 def _chain() -> Iterator[Measurement]:
-    """Yield the open measurements of this task or thread, innermost first.
-
-    Some may be over: where a generator is closed in another context than it began in, nothing clears it.
-    """
-    measurement = _innermost.get()
+    """Yield the open measurements of this task or thread, innermost first."""
+    measurement = _seen(_get())
     while measurement is not None:
-        if measurement.open:
-            yield measurement
+        yield measurement
+        measurement = _seen(measurement.outer)
+
+
+def _seen(measurement: Measurement | None) -> Measurement | None:
+    """Return the innermost measurement, from this one outwards, that may be seen here."""
+    while measurement is not None and not measurement.seen():
         measurement = measurement.outer
+    return measurement
+
+
+def _here() -> int:
+    """Return what tells this task, or else this thread, from others."""
+    try:
+        task = current_task()
+    except RuntimeError:  # no event loop
+        task = None
+    return id(task) if task is not None else get_ident()  # no reference: a task's context would hold itself
+
+
+class Timing(NamedTuple):
+    """Where the wait for each part of a generator is counted.
+
+    Attributes:
+        child: Numbers of a histogram.
+        bounds: Its bounds in seconds.
+    """
+
+    child: Child
+    bounds: tuple[float, ...]
+
+    def count(self, seconds: float) -> None:
+        """Count one wait."""
+        self.child[bisect_left(self.bounds, seconds)] += 1
+        self.child[-1] += seconds
+
+
+class Parts:
+    """What is known of the parts that a measured piece of code yields.
+
+    Attributes:
+        fresh: Set with each part, taken back by whoever has seen it: the least that a part can cost.
+        first: When the first part came, on ``time.perf_counter``; 0.0 before.
+        since: When the wait for the next part began, as far as is known.
+        last: When the newest part came, as far as is known.
+        longest: Longest wait for a part after the first, in seconds.
+        generator: Yields the parts; None where the measured code says by itself when one comes.
+        running: Its attribute that tells whether it runs.
+        reader: Task or thread that reads them.
+    """
+
+    __slots__ = ("first", "fresh", "generator", "last", "longest", "reader", "running", "since")
+
+    def __init__(self) -> None:
+        self.fresh = False
+        self.first = 0.0
+        self.last = 0.0
+        self.since = 0.0
+        self.longest = 0.0
+        self.generator: Any = None
+        self.running = ""
+        self.reader = 0
+
+    def waiting(self) -> bool:
+        """Return whether a part is being waited for: not while the reader is busy with the one before."""
+        return self.generator is None or getattr(self.generator, self.running, True)
+
+    def look(self, now: float) -> None:
+        """Bring the wait for the next part up to date."""
+        if self.fresh:
+            self.fresh = False
+            self.since = self.last = now
+        elif not self.waiting():
+            self.since = now
+        elif now - self.since > self.longest:
+            self.longest = now - self.since
 
 
 class Measurement(ABC):
@@ -64,16 +149,29 @@ class Measurement(ABC):
         outer: The measurement around this one.
         started: When it began, on ``time.perf_counter``.
         error_type: Why it failed, where it has.
+        open: Whether it has not ended.
+        parts: Of a decorated generator, and of code that says when a part comes.
     """
 
-    __slots__ = ("error_type", "open", "outer", "started", "tracker")
+    __slots__ = ("error_type", "open", "outer", "parts", "started", "tracker")
 
     def __init__(self, tracker: object) -> None:
         self.tracker = tracker
         self.outer: Measurement | None = None
         self.error_type: str | None = None
         self.open = True
+        self.parts: Parts | None = None
         self.started = perf_counter()
+
+    def seen(self) -> bool:
+        """Return whether the code that asks is inside of this measurement.
+
+        It is not where the measurement is over, or a generator's whose reader asks between two parts. Tasks
+        and threads that the generator began are inside also then; so are, wrongly, those that its reader
+        begins between two parts.
+        """
+        parts = self.parts
+        return self.open and (parts is None or parts.waiting() or parts.reader != _here())
 
     def fail(self, error_type: str = "error") -> None:
         """Say that the run ended badly though nothing was raised.
@@ -83,8 +181,12 @@ class Measurement(ABC):
         """
         self.error_type = error_type
 
-    def part(self) -> None:  # noqa: B027  # most measurements do not care
-        """Note that a generator yielded."""
+    def watch(self) -> None:  # noqa: B027  # most measurements do not care
+        """Look at ``parts`` from time to time: a generator yielded the first one; more say little."""
+
+    def timing(self) -> Timing | None:
+        """Return where the wait for each part of a generator is counted, if it is."""
+        return None
 
     @abstractmethod
     def record(self, status: str, seconds: float) -> None:
@@ -121,7 +223,10 @@ class Tracker(Generic[M]):
 
     def begin(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> M:
         """Begin a measurement."""
-        return self._make(self, args, kwargs or {})
+        measurement = self._make(self, args, kwargs or {})
+        outer = _get()
+        measurement.outer = outer if outer is None else _seen(outer)
+        return measurement
 
     def end(self, measurement: M, error: BaseException | None = None) -> None:
         """End a measurement, once."""
@@ -129,8 +234,15 @@ class Tracker(Generic[M]):
             return
         measurement.open = False
         seconds = perf_counter() - measurement.started
+        status = "ok"
+        if measurement.error_type is not None:
+            status = "error"
+        elif error is not None:
+            status = status_of(error)
+            if status == "error":
+                measurement.error_type = type(error).__name__
         try:
-            measurement.record(_status(measurement, error), seconds)
+            measurement.record(status, seconds)
         except Exception:  # noqa: BLE001  # the measured code must not notice
             self._store.fault(self._where)
 
@@ -148,8 +260,7 @@ class Tracker(Generic[M]):
     def __enter__(self) -> M:
         """Begin a measurement."""
         measurement = self.begin()
-        measurement.outer = next(_chain(), None)
-        _innermost.set(measurement)
+        _set(measurement)
         self._last = measurement
         return measurement
 
@@ -160,8 +271,8 @@ class Tracker(Generic[M]):
         measurement = self._mine()
         if measurement is not None:
             # Not ContextVar.reset: a generator may be closed in another context than it began in.
-            if _innermost.get() is measurement:
-                _innermost.set(measurement.outer)
+            if _get() is measurement:
+                _set(measurement.outer)
             self.end(measurement, error)
 
     async def __aenter__(self) -> M:
@@ -184,136 +295,198 @@ class Tracker(Generic[M]):
     def __call__(self, function: F) -> F:
         """Measure every call of a function; its name, its signature and its kind stay."""
         inner = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004  # objects with an async __call__
-        kinds: tuple[tuple[Callable[[Any], bool], Callable[..., Any]], ...] = (
-            (inspect.isasyncgenfunction, _async_generator),
-            (inspect.iscoroutinefunction, _coroutine),
-            (inspect.isgeneratorfunction, _generator),
+        kinds: tuple[tuple[Callable[[Any], bool], Callable[[Any], Callable[..., Any]]], ...] = (
+            (inspect.isasyncgenfunction, self._around_async_generator),
+            (inspect.iscoroutinefunction, self._around_coroutine),
+            (inspect.isgeneratorfunction, self._around_generator),
         )
         for is_kind, wrap in kinds:
             if is_kind(function) or is_kind(inner):
-                return cast("F", wrap(self, function))
-        return cast("F", _function(self, function))
+                return cast("F", wrap(function))
+        return cast("F", self._around_function(function))
 
+    def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        begin, end, judge = self.begin, self.end, self._judge and self.judge
 
-def _status(measurement: Measurement, error: BaseException | None) -> str:
-    if measurement.error_type is not None:
-        return "error"
-    if error is None:
-        return "ok"
-    if is_cancellation(error):
-        return "cancelled"
-    measurement.error_type = type(error).__name__
-    return "error"
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
+            measurement = begin(args, kwargs)
+            _set(measurement)
+            try:
+                value = function(*args, **kwargs)
+            except BaseException as error:
+                end(measurement, error)
+                raise
+            if judge is not None:
+                judge(measurement, value)
+            end(measurement)
+            return value
+
+        return wrapper
+
+    def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        begin, end, judge = self.begin, self.end, self._judge and self.judge
+
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
+            measurement = begin(args, kwargs)
+            _set(measurement)
+            try:
+                value = await function(*args, **kwargs)
+            except BaseException as error:
+                end(measurement, error)
+                raise
+            if judge is not None:
+                judge(measurement, value)
+            end(measurement)
+            return value
+
+        return wrapper
+
+    def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401  # any function
+            measurement = self.begin(args, kwargs)
+            inside = _Inside(measurement)
+            try:
+                parts = function(*args, **kwargs)
+                inside.follow(parts, "gi_running")
+                step, value = parts.send, None
+                while True:
+                    with inside:
+                        part = step(value)
+                    inside.part()
+                    self.judge(measurement, part)
+                    try:
+                        value = yield part
+                        step = parts.send
+                    except GeneratorExit:
+                        with inside:
+                            parts.close()
+                        raise
+                    except BaseException as error:  # noqa: BLE001  # handed on to the generator, as Python does
+                        step, value = parts.throw, error
+            except StopIteration as stop:
+                self.end(measurement)
+                return stop.value
+            except BaseException as error:
+                self.end(measurement, error)
+                raise
+
+        return wrapper
+
+    def _around_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        judge = self._judge and self.judge
+
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401  # any function
+            measurement = self.begin(args, kwargs)
+            inside = _Inside(measurement)
+            try:
+                parts = function(*args, **kwargs)
+                known = inside.follow(parts, "ag_running")
+                timing = inside.timing
+                step, value = parts.asend, None
+                while True:
+                    # The first part, and each that needs care: something was sent or thrown, or the reader
+                    # has come from another context.
+                    with inside:
+                        part = await step(value)
+                    inside.part()
+                    if judge is not None:
+                        judge(measurement, part)
+                    try:
+                        value = yield part
+                        step = parts.asend
+                    except GeneratorExit:
+                        with inside:
+                            await parts.aclose()
+                        raise
+                    except BaseException as error:  # noqa: BLE001  # handed on to the generator, as Python does
+                        step, value = parts.athrow, error
+                        continue
+                    if value is not None or _get() is not measurement:
+                        continue
+                    # All the others. Each line costs a few nanoseconds of the hundred that a part may cost.
+                    asked = perf_counter()
+                    async for part in parts:
+                        known.fresh = True
+                        if timing is not None:
+                            timing.count(perf_counter() - asked)
+                        if judge is not None:
+                            judge(measurement, part)
+                        try:
+                            value = yield part
+                        except GeneratorExit:
+                            with inside:
+                                await parts.aclose()
+                            raise
+                        except BaseException as error:  # noqa: BLE001  # as above
+                            step, value = parts.athrow, error
+                            break
+                        if value is not None or _get() is not measurement:
+                            break
+                        if timing is not None:
+                            asked = perf_counter()
+                    else:
+                        self.end(measurement)
+                        return
+            except StopAsyncIteration:
+                self.end(measurement)
+            except BaseException as error:
+                self.end(measurement, error)
+                raise
+
+        return wrapper
 
 
 class _Inside:
-    """Makes a measurement the innermost one while the measured code runs, and only then."""
+    """Makes a generator's measurement the innermost one while its code runs, and times the steps that it is told.
 
-    __slots__ = ("_measurement",)
+    The variable stays set between two parts, where `Measurement.seen` hides the measurement, unless the reader
+    has opened one around this step.
+    """
+
+    __slots__ = ("_before", "_entered", "_measurement", "_watched", "parts", "timing")
 
     def __init__(self, measurement: Measurement) -> None:
         self._measurement = measurement
+        self._before: Measurement | None = None
+        self._entered = 0.0
+        self._watched = False
+        self.parts = measurement.parts = Parts()
+        self.timing = measurement.timing()
+
+    def follow(self, generator: Any, running: str) -> Parts:  # noqa: ANN401  # either kind
+        """Know the generator, and the name of its attribute that tells whether it runs."""
+        self.parts.generator, self.parts.running = generator, running
+        return self.parts
 
     def __enter__(self) -> None:
-        self._measurement.outer = next(_chain(), None)
-        _innermost.set(self._measurement)
+        measurement, before = self._measurement, _get()
+        if before is not measurement:
+            _set(measurement)
+            self.parts.reader = _here()
+            if before is not None and before.open and before is not measurement.outer:
+                self._before = before
+        self._entered = self.parts.since = perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        _innermost.set(self._measurement.outer)
+        if self._before is not None:
+            _set(self._before)
+            self._before = None
 
-
-def _function(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
-        measurement = tracker.begin(args, kwargs)
-        try:
-            with _Inside(measurement):
-                value = function(*args, **kwargs)
-        except BaseException as error:
-            tracker.end(measurement, error)
-            raise
-        tracker.judge(measurement, value)
-        tracker.end(measurement)
-        return value
-
-    return wrapper
-
-
-def _coroutine(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
-        measurement = tracker.begin(args, kwargs)
-        try:
-            with _Inside(measurement):
-                value = await function(*args, **kwargs)
-        except BaseException as error:
-            tracker.end(measurement, error)
-            raise
-        tracker.judge(measurement, value)
-        tracker.end(measurement)
-        return value
-
-    return wrapper
-
-
-def _generator(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401  # any function
-        measurement = tracker.begin(args, kwargs)
-        inside = _Inside(measurement)
-        try:
-            parts = function(*args, **kwargs)
-            step, value = parts.send, None
-            while True:
-                with inside:
-                    part = step(value)
-                measurement.part()
-                tracker.judge(measurement, part)
-                try:
-                    value = yield part
-                    step = parts.send
-                except GeneratorExit:
-                    with inside:
-                        parts.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001  # handed on to the generator, as Python does
-                    step, value = parts.throw, error
-        except StopIteration as stop:
-            tracker.end(measurement)
-            return stop.value
-        except BaseException as error:
-            tracker.end(measurement, error)
-            raise
-
-    return wrapper
-
-
-def _async_generator(tracker: Tracker[M], function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401  # any function
-        measurement = tracker.begin(args, kwargs)
-        inside = _Inside(measurement)
-        try:
-            parts = function(*args, **kwargs)
-            step, value = parts.asend, None
-            while True:
-                with inside:
-                    part = await step(value)
-                measurement.part()
-                tracker.judge(measurement, part)
-                try:
-                    value = yield part
-                    step = parts.asend
-                except GeneratorExit:
-                    with inside:
-                        await parts.aclose()
-                    raise
-                except BaseException as error:  # noqa: BLE001  # handed on to the generator, as Python does
-                    step, value = parts.athrow, error
-        except StopAsyncIteration:
-            tracker.end(measurement)
-        except BaseException as error:
-            tracker.end(measurement, error)
-            raise
-
-    return wrapper
+    def part(self) -> None:
+        """Note a part that this step has brought."""
+        now, parts = perf_counter(), self.parts
+        parts.since = parts.last = now
+        if not parts.first:
+            parts.first = now
+        elif self._watched:
+            waited = now - self._entered
+            parts.longest = max(parts.longest, waited)
+            if self.timing is not None:
+                self.timing.count(waited)
+        if not self._watched:
+            self._watched = True
+            self._measurement.watch()
