@@ -30,7 +30,7 @@ from claw_exporter.errors import ArgumentError
 from claw_exporter.prices import price_table, table_version, tokens_by_model
 from claw_exporter.stalls import Stalls
 from claw_exporter.store import OVERFLOW_LABEL, label_text
-from claw_exporter.tracking import Measurement, Parts, Timing, Tracker
+from claw_exporter.tracking import Measurement, Parts, Timing, Tracker, current, outer_here
 from claw_exporter.usage import finish_reason, read
 
 if TYPE_CHECKING:
@@ -43,37 +43,37 @@ if TYPE_CHECKING:
 __all__ = ["AIResponse", "Answers"]
 
 _UNKNOWN: Final = "unknown"
+_WHERE: Final = "track_ai_response"
 _ERROR_TYPES: Final = 64
 _BOUNDS: Final = AI_RESPONSE_DURATION.buckets
+_new: Final = object.__new__
 
 
 class AIResponse(Measurement):
-    """One call of a model, while it runs."""
+    """One call of a model, while it runs.
 
-    __slots__ = ("_answers", "_each_chunk", "_pair", "_said")
+    Attributes:
+        pair: Where the numbers of its model are.
+    """
+
+    __slots__ = ("_answers", "_each_chunk", "_said", "pair")
 
     def __init__(self, tracker: object, answers: Answers, pair: _Pair, *, each_chunk: bool = False) -> None:
-        # All that Measurement.__init__ does, once more: a call of it costs as much as the rest of this.
-        self.tracker = tracker
-        self.outer = None
-        self.error_type = None
-        self.open = True
-        self.parts = None
+        super().__init__(tracker)
         self._answers = answers
         self._each_chunk = each_chunk
-        self._pair = pair
+        self.pair = pair
         self._said: _Said | None = None
-        self.started = perf_counter()
 
     @property
     def model(self) -> str:
         """The model's name."""
-        return self._pair.model
+        return self.pair.model
 
     @property
     def provider(self) -> str:
         """Who serves it."""
-        return self._pair.provider
+        return self.pair.provider
 
     def chunk(self) -> None:
         """Say that a streamed part arrived: the first one is the first token.
@@ -91,17 +91,18 @@ class AIResponse(Measurement):
             waited = now - parts.last
             parts.longest = max(parts.longest, waited)
             if self._each_chunk:
-                self._answers.time_chunk(self._pair, waited)
+                self._answers.time_chunk(self.pair, waited)
         if parts.generator is None:
             parts.last = parts.since = now
 
     def watch(self) -> None:
         """Look for stalls of a decorated asynchronous generator."""
-        self._answers.stalls.add(self.parts)
+        if self.parts is not None:
+            self._answers.stalls.add(self.parts)
 
     def timing(self) -> Timing | None:
         """Return where the wait for each part is counted, where that was asked for."""
-        return self._answers.timing(self._pair) if self._each_chunk else None
+        return self._answers.timing(self.pair) if self._each_chunk else None
 
     def usage(
         self,
@@ -163,17 +164,7 @@ class AIResponse(Measurement):
 
     def record(self, status: str, seconds: float) -> None:
         """Record the end."""
-        pair = self._pair
-        pair.open.discard(self)
-        ends = pair.ends
-        if ends is None or self._said is not None or self.parts is not None or status != "ok":
-            self._answers.record(self, pair, status, seconds)
-        else:
-            # A good answer that nothing was said about: what the decorator alone costs.
-            ends.in_flight[0] -= 1
-            ends.ok[bisect_left(_BOUNDS, seconds)] += 1
-            ends.ok[-1] += seconds
-            ends.missing[0] += 1
+        self._answers.record(self, self.pair, status, seconds)
 
     def tokens(self) -> dict[str, float]:
         """Return the tokens reported so far, type -> number."""
@@ -250,6 +241,74 @@ class _Pair:
         self.silent = False
 
 
+class _Calls(Tracker[AIResponse]):
+    """Calls of one model: begins and ends the usual ones without a detour, as this is in every call."""
+
+    __slots__ = ("_answers", "_each_chunk", "_pair")
+
+    def __init__(
+        self,
+        store: Store,
+        answers: Answers,
+        pair: _Pair,
+        judge: Callable[[Any], str | None] | None,
+        *,
+        each_chunk: bool,
+    ) -> None:
+        def make(tracker: object, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> AIResponse:
+            return answers.begin(tracker, pair, each_chunk=each_chunk)
+
+        super().__init__(store, _WHERE, make, judge, timed=each_chunk)
+        self._answers = answers
+        self._each_chunk = each_chunk
+        self._pair = pair
+
+    def begin(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> AIResponse:
+        """Begin a response."""
+        pair = self._pair
+        ends = pair.ends
+        if ends is None:
+            return super().begin(args, kwargs)
+        # What AIResponse.__init__ does, without calling it: it costs as much as the rest of this.
+        response = _new(AIResponse)
+        outer = current()
+        response.outer = outer_here() if outer is not None and (outer.open or outer.outer) else None
+        response.tracker = self
+        response.error_type = response.parts = response._said = None  # noqa: SLF001  # the class above
+        response.open = True
+        response._answers = self._answers  # noqa: SLF001
+        response._each_chunk = self._each_chunk  # noqa: SLF001
+        response.pair = pair
+        pair.open.add(response)
+        ends.in_flight[0] += 1
+        response.started = perf_counter()
+        return response
+
+    def end(self, measurement: AIResponse, error: BaseException | None = None) -> None:
+        """End a response, once."""
+        pair = measurement.pair
+        ends = pair.ends
+        if (
+            error is not None
+            or ends is None
+            or measurement._said is not None  # noqa: SLF001  # the class above
+            or measurement.parts is not None
+            or measurement.error_type is not None
+            or not measurement.open
+        ):
+            super().end(measurement, error)
+            return
+        # A good answer in one piece, of which nothing was said.
+        seconds = perf_counter() - measurement.started
+        measurement.open = False
+        pair.open.discard(measurement)
+        ends.in_flight[0] -= 1
+        ok = ends.ok
+        ok[bisect_left(_BOUNDS, seconds)] += 1
+        ok[-1] += seconds
+        ends.missing[0] += 1
+
+
 class Answers:
     """Where `AIResponse` records.
 
@@ -317,30 +376,19 @@ class Answers:
 
         def make(tracker: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AIResponse:
             names = [self._name(value, args, kwargs) for value in (model, provider)]
-            return self._begin(tracker, self._pair(names[0], names[1]), each_chunk=each_chunk)
+            return self.begin(tracker, self._pair(names[0], names[1]), each_chunk=each_chunk)
 
-        pair: _Pair | None = None
-
-        def make_known(tracker: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AIResponse:
-            nonlocal pair
-            if pair is None:
-                pair = self._pair(self._name(model, args, kwargs), self._name(provider, args, kwargs))
-            ends = pair.ends
-            if ends is None:
-                return self._begin(tracker, pair, each_chunk=each_chunk)
-            response = AIResponse(tracker, self, pair, each_chunk=each_chunk)
-            ends.in_flight[0] += 1
-            pair.open.add(response)
-            return response
-
-        known = not (callable(model) or callable(provider))
-        return Tracker(self._store, "track_ai_response", make_known if known else make, judge)
+        if callable(model) or callable(provider):
+            return Tracker(self._store, _WHERE, make, judge, timed=each_chunk)
+        pair = self._pair(self._name(model, (), {}), self._name(provider, (), {}))
+        return _Calls(self._store, self, pair, judge, each_chunk=each_chunk)
 
     def detached(self) -> AIResponse:
         """Return a response that records nothing."""
         return AIResponse(None, self, _Pair(_UNKNOWN, _UNKNOWN))
 
-    def _begin(self, tracker: object, pair: _Pair, *, each_chunk: bool) -> AIResponse:
+    def begin(self, tracker: object, pair: _Pair, *, each_chunk: bool) -> AIResponse:
+        """Begin a response of a model."""
         response = AIResponse(tracker, self, pair, each_chunk=each_chunk)
         if not pair.prepared:
             self._prepare(pair)
@@ -380,7 +428,7 @@ class Answers:
         try:
             return label_text(value(*args, **kwargs) if callable(value) else value)
         except Exception:  # noqa: BLE001  # the user's function must not break the user's call
-            self._store.fault("track_ai_response")
+            self._store.fault(_WHERE)
             return _UNKNOWN
 
     # -- The end ---------------------------------------------------------------------------------------------
@@ -407,6 +455,7 @@ class Answers:
     def record(self, response: AIResponse, pair: _Pair, status: str, seconds: float) -> None:
         """Record the end of a response."""
         model, provider = pair.model, pair.provider
+        pair.open.discard(response)
         self._in_flight.inc(model, provider, by=-1)
         self._durations.observe(seconds, model, provider, status)
         parts = response.parts

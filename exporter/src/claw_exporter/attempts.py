@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from claw_exporter.store import Store
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "outcome"]
 
 _WHERE: Final = "watch_provider"
 _UNKNOWN: Final = "unknown"
@@ -144,7 +144,7 @@ class Attempts:
     def count(self, attempt: _Attempt, error: BaseException | None) -> None:
         """Count an attempt that ended; never raises."""
         try:
-            self._attempts.inc(*attempt.labels, _outcome(attempt.status, attempt.kept, error))
+            self._attempts.inc(*attempt.labels, outcome(attempt.status, attempt.kept, error))
         except Exception:  # noqa: BLE001  # never into a request
             self._store.fault(_WHERE)
 
@@ -348,7 +348,14 @@ def _model(request: Any) -> str:  # noqa: ANN401  # as above
         return _UNKNOWN
 
 
-def _outcome(status: int, kept: bytes, error: BaseException | None) -> str:
+def outcome(status: int, kept: bytes, error: BaseException | None) -> str:
+    """Return how an attempt ended, one of `catalog.ATTEMPT_OUTCOMES`.
+
+    Args:
+        status: Status of the response; 0 where there is none.
+        kept: The beginning of a refusal's body.
+        error: What ended the attempt, or the reading of its body, if something did.
+    """
     if status >= 400:  # noqa: PLR2004  # as HTTP has it; whatever became of the body
         return "server_error" if status >= 500 else _refusal(status, kept)  # noqa: PLR2004
     if error is None or isinstance(error, (StopIteration, StopAsyncIteration)):

@@ -21,12 +21,22 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
     from types import TracebackType
 
     from claw_exporter.store import Child, Store
 
-__all__ = ["Measurement", "Parts", "Timing", "Tracker", "innermost", "is_cancellation", "status_of"]
+__all__ = [
+    "Measurement",
+    "Parts",
+    "Timing",
+    "Tracker",
+    "current",
+    "innermost",
+    "is_cancellation",
+    "outer_here",
+    "status_of",
+]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound="Measurement")
@@ -35,7 +45,7 @@ M = TypeVar("M", bound="Measurement")
 _CANCELLATIONS: Final = frozenset(("Cancelled", "ClientDisconnect"))
 
 _innermost: ContextVar[Measurement | None] = ContextVar("claw_exporter_innermost", default=None)
-_get: Final = _innermost.get
+current: Final = _innermost.get
 _set: Final = _innermost.set
 
 
@@ -60,9 +70,17 @@ def innermost(kind: type[M]) -> M | None:
     return next((measurement for measurement in _chain() if isinstance(measurement, kind)), None)
 
 
+def outer_here() -> Measurement | None:
+    """Return the innermost open measurement of this task or thread."""
+    measurement = current()
+    if measurement is None or not (measurement.open or measurement.outer):
+        return None
+    return _seen(measurement)
+
+
 def _chain() -> Iterator[Measurement]:
     """Yield the open measurements of this task or thread, innermost first."""
-    measurement = _seen(_get())
+    measurement = _seen(current())
     while measurement is not None:
         yield measurement
         measurement = _seen(measurement.outer)
@@ -95,10 +113,8 @@ class Timing(NamedTuple):
     child: Child
     bounds: tuple[float, ...]
 
-    def count(self, seconds: float) -> None:
-        """Count one wait."""
-        self.child[bisect_left(self.bounds, seconds)] += 1
-        self.child[-1] += seconds
+
+_UNTIMED: Final = Timing([0.0, 0.0], ())
 
 
 class Parts:
@@ -204,9 +220,10 @@ class Tracker(Generic[M]):
         where: What this tracker is called there.
         make: Makes a measurement from this tracker and the arguments of a decorated function.
         judge: Tells from a returned value, or from each yielded part, which kind of error it is, or None.
+        timed: Whether measurements of generators have a `Measurement.timing`.
     """
 
-    __slots__ = ("_judge", "_last", "_make", "_store", "_where")
+    __slots__ = ("_judge", "_last", "_make", "_store", "_timed", "_where")
 
     def __init__(
         self,
@@ -214,18 +231,20 @@ class Tracker(Generic[M]):
         where: str,
         make: Callable[[Tracker[M], tuple[Any, ...], dict[str, Any]], M],
         judge: Callable[[Any], str | None] | None = None,
+        *,
+        timed: bool = False,
     ) -> None:
         self._store = store
         self._where = where
         self._make = make
         self._judge = judge
+        self._timed = timed
         self._last: M | None = None
 
     def begin(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> M:
         """Begin a measurement."""
         measurement = self._make(self, args, kwargs or {})
-        outer = _get()
-        measurement.outer = outer if outer is None else _seen(outer)
+        measurement.outer = outer_here()
         return measurement
 
     def end(self, measurement: M, error: BaseException | None = None) -> None:
@@ -271,7 +290,7 @@ class Tracker(Generic[M]):
         measurement = self._mine()
         if measurement is not None:
             # Not ContextVar.reset: a generator may be closed in another context than it began in.
-            if _get() is measurement:
+            if current() is measurement:
                 _set(measurement.outer)
             self.end(measurement, error)
 
@@ -319,7 +338,7 @@ class Tracker(Generic[M]):
                 raise
             if judge is not None:
                 judge(measurement, value)
-            end(measurement)
+            end(measurement, None)
             return value
 
         return wrapper
@@ -338,7 +357,7 @@ class Tracker(Generic[M]):
                 raise
             if judge is not None:
                 judge(measurement, value)
-            end(measurement)
+            end(measurement, None)
             return value
 
         return wrapper
@@ -348,145 +367,187 @@ class Tracker(Generic[M]):
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401  # any function
             measurement = self.begin(args, kwargs)
             inside = _Inside(measurement)
+            value: Any = None
             try:
                 parts = function(*args, **kwargs)
                 inside.follow(parts, "gi_running")
-                step, value = parts.send, None
+                step = parts.send
                 while True:
                     with inside:
                         part = step(value)
-                    inside.part()
+                    inside.arrived()
                     self.judge(measurement, part)
+                    step = parts.send
                     try:
                         value = yield part
-                        step = parts.send
-                    except GeneratorExit:
-                        with inside:
-                            parts.close()
-                        raise
                     except BaseException as error:  # noqa: BLE001  # handed on to the generator, as Python does
                         step, value = parts.throw, error
             except StopIteration as stop:
-                self.end(measurement)
+                self.end(measurement, _left(value))
                 return stop.value
             except BaseException as error:
+                value = None  # it may be the error, whose traceback holds this frame
                 self.end(measurement, error)
                 raise
 
         return wrapper
 
-    def _around_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        judge = self._judge and self.judge
+    def _around_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:  # noqa: C901  # a call for each part costs too much
+        if self._timed or self._judge is not None:
+            return self._around_every_part(function)
+        get = current
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401  # any function
             measurement = self.begin(args, kwargs)
             inside = _Inside(measurement)
+            value: Any = None
             try:
                 parts = function(*args, **kwargs)
                 known = inside.follow(parts, "ag_running")
-                timing = inside.timing
-                step, value = parts.asend, None
+                step = parts.asend
                 while True:
-                    # The first part, and each that needs care: something was sent or thrown, or the reader
-                    # has come from another context.
-                    with inside:
-                        part = await step(value)
-                    inside.part()
-                    if judge is not None:
-                        judge(measurement, part)
+                    # The first part, and what needs care: something was sent or thrown, or the reader comes
+                    # from another context.
+                    part = await inside.step(step(value))
+                    step = parts.asend
                     try:
                         value = yield part
-                        step = parts.asend
-                    except GeneratorExit:
-                        with inside:
-                            await parts.aclose()
-                        raise
                     except BaseException as error:  # noqa: BLE001  # handed on to the generator, as Python does
                         step, value = parts.athrow, error
+                    if value is not None or get() is not measurement:
                         continue
-                    if value is not None or _get() is not measurement:
-                        continue
-                    # All the others. Each line costs a few nanoseconds of the hundred that a part may cost.
-                    asked = perf_counter()
+                    # All others: each line here is a few of the hundred nanoseconds that a part may cost.
                     async for part in parts:
                         known.fresh = True
-                        if timing is not None:
-                            timing.count(perf_counter() - asked)
-                        if judge is not None:
-                            judge(measurement, part)
                         try:
                             value = yield part
-                        except GeneratorExit:
-                            with inside:
-                                await parts.aclose()
-                            raise
                         except BaseException as error:  # noqa: BLE001  # as above
                             step, value = parts.athrow, error
                             break
-                        if value is not None or _get() is not measurement:
+                        if value is not None or get() is not measurement:
                             break
-                        if timing is not None:
-                            asked = perf_counter()
                     else:
-                        self.end(measurement)
-                        return
-            except StopAsyncIteration:
+                        break
                 self.end(measurement)
+            except StopAsyncIteration:
+                self.end(measurement, _left(value))
             except BaseException as error:
+                value = None  # it may be the error, whose traceback holds this frame
+                self.end(measurement, error)
+                raise
+
+        return wrapper
+
+    def _around_every_part(self, function: Callable[..., Any]) -> Callable[..., Any]:  # noqa: C901  # as above
+        """Do the same, where somebody wants to know about each part."""
+
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401  # any function
+            measurement = self.begin(args, kwargs)
+            inside = _Inside(measurement)
+            child, bounds = measurement.timing() or _UNTIMED
+            value: Any = None
+            try:
+                parts = function(*args, **kwargs)
+                known = inside.follow(parts, "ag_running")
+                step = parts.asend
+                while True:
+                    part = await inside.step(step(value))
+                    self.judge(measurement, part)
+                    step = parts.asend
+                    try:
+                        value = yield part
+                    except BaseException as error:  # noqa: BLE001  # as above
+                        step, value = parts.athrow, error
+                    if value is not None or current() is not measurement:
+                        continue
+                    asked = perf_counter()
+                    async for part in parts:
+                        waited = perf_counter() - asked
+                        known.fresh = True
+                        child[bisect_left(bounds, waited)] += 1
+                        child[-1] += waited
+                        if self._judge is not None:
+                            self.judge(measurement, part)
+                        try:
+                            value = yield part
+                        except BaseException as error:  # noqa: BLE001  # as above
+                            step, value = parts.athrow, error
+                            break
+                        if value is not None or current() is not measurement:
+                            break
+                        asked = perf_counter()
+                    else:
+                        break
+                self.end(measurement)
+            except StopAsyncIteration:
+                self.end(measurement, _left(value))
+            except BaseException as error:
+                value = None  # as above
                 self.end(measurement, error)
                 raise
 
         return wrapper
 
 
-class _Inside:
-    """Makes a generator's measurement the innermost one while its code runs, and times the steps that it is told.
+def _left(value: object) -> GeneratorExit | None:
+    """Return why a generator ended well, where that is because its reader has left it."""
+    return value if isinstance(value, GeneratorExit) else None
 
-    The variable stays set between two parts, where `Measurement.seen` hides the measurement, unless the reader
-    has opened one around this step.
+
+class _Inside:
+    """Makes a generator's measurement the innermost one while its code runs, and times its steps.
+
+    The variable stays set between two parts, where `Measurement.seen` hides the measurement, unless the
+    reader has opened one around this step.
     """
 
-    __slots__ = ("_before", "_entered", "_measurement", "_watched", "parts", "timing")
+    __slots__ = ("_before", "_measurement", "_parts", "_timing")
 
     def __init__(self, measurement: Measurement) -> None:
         self._measurement = measurement
         self._before: Measurement | None = None
-        self._entered = 0.0
-        self._watched = False
-        self.parts = measurement.parts = Parts()
-        self.timing = measurement.timing()
+        self._parts = measurement.parts = Parts()
+        self._timing = measurement.timing()
 
     def follow(self, generator: Any, running: str) -> Parts:  # noqa: ANN401  # either kind
         """Know the generator, and the name of its attribute that tells whether it runs."""
-        self.parts.generator, self.parts.running = generator, running
-        return self.parts
+        self._parts.generator, self._parts.running = generator, running
+        return self._parts
+
+    async def step(self, awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401  # any part
+        """Take a step of an asynchronous generator."""
+        with self:
+            part = await awaitable
+        if not self._parts.last:
+            self._measurement.watch()
+        self.arrived()
+        return part
+
+    def arrived(self) -> None:
+        """Note a part that this step has brought."""
+        now, parts, timing = perf_counter(), self._parts, self._timing
+        if not parts.last:
+            parts.first = parts.first or now  # the measured code may have said so already
+        else:
+            waited = now - parts.since
+            parts.longest = max(parts.longest, waited)
+            if timing is not None:
+                timing.child[bisect_left(timing.bounds, waited)] += 1
+                timing.child[-1] += waited
+        parts.since = parts.last = now
 
     def __enter__(self) -> None:
-        measurement, before = self._measurement, _get()
+        measurement, before = self._measurement, current()
         if before is not measurement:
             _set(measurement)
-            self.parts.reader = _here()
+            self._parts.reader = _here()
             if before is not None and before.open and before is not measurement.outer:
                 self._before = before
-        self._entered = self.parts.since = perf_counter()
+        self._parts.since = perf_counter()
 
     def __exit__(self, *_: object) -> None:
         if self._before is not None:
             _set(self._before)
             self._before = None
-
-    def part(self) -> None:
-        """Note a part that this step has brought."""
-        now, parts = perf_counter(), self.parts
-        parts.since = parts.last = now
-        if not parts.first:
-            parts.first = now
-        elif self._watched:
-            waited = now - self._entered
-            parts.longest = max(parts.longest, waited)
-            if self.timing is not None:
-                self.timing.count(waited)
-        if not self._watched:
-            self._watched = True
-            self._measurement.watch()
