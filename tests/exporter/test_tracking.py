@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import inspect
+import itertools
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -426,6 +428,250 @@ def test_a_generator_consumed_by_other_threads_is_measured(tracker: Tracker[Oper
         thread.join()
     assert seen == [1, 2]
     assert statuses(ends) == ["ok"]
+
+
+# -- Who is inside -------------------------------------------------------------------------------------------
+async def test_tasks_and_threads_begun_inside_know_the_measurement(tracker: Tracker[Operation]) -> None:
+    async def look() -> Operation | None:
+        await asyncio.sleep(0)
+        return innermost(Operation)
+
+    @tracker
+    async def work() -> list[Operation | None]:
+        return [
+            innermost(Operation),
+            await asyncio.create_task(look()),
+            *await asyncio.gather(look(), look()),
+            await asyncio.wait_for(look(), 10),
+            await asyncio.to_thread(innermost, Operation),
+        ]
+
+    for _ in range(2):
+        seen = await work()
+        assert None not in seen
+        assert len(set(map(id, seen))) == 1
+        assert innermost(Operation) is None
+    assert await asyncio.to_thread(innermost, Operation) is None
+    assert await asyncio.create_task(look()) is None
+
+
+async def test_calls_at_the_same_time_do_not_see_each_other(tracker: Tracker[Operation]) -> None:
+    @tracker
+    async def work(number: int) -> Operation | None:
+        before = innermost(Operation)
+        await asyncio.sleep(0.001 * (number % 3))
+        assert innermost(Operation) is before
+        assert before is not None
+        assert before.outer is None
+        return before
+
+    seen = await asyncio.gather(*map(work, range(20)))
+    assert len(set(map(id, seen))) == 20
+
+
+async def test_calls_nest_and_what_is_over_is_not_kept(tracker: Tracker[Operation]) -> None:
+    @tracker
+    async def work(depth: int) -> None:
+        mine = innermost(Operation)
+        if depth:
+            await work(depth - 1)
+            await work(depth - 1)
+        assert mine is not None
+        assert innermost(Operation) is mine
+        assert (mine.outer is None) == (depth == 2)
+
+    await work(2)
+    await work(2)
+
+
+async def test_a_stream_is_inside_of_itself_and_its_reader_is_not(
+    tracker: Tracker[Operation], ends: Ends
+) -> None:
+    seen: list[Operation | None] = []
+
+    async def look() -> None:
+        seen.append(innermost(Operation))
+
+    @tracker
+    async def parts() -> AsyncIterator[int]:
+        background = asyncio.create_task(later())
+        for number in range(4):
+            await look()
+            await asyncio.create_task(look())
+            yield number
+        await background
+
+    go = asyncio.Event()
+
+    async def later() -> None:
+        await go.wait()
+        await look()
+
+    with tracker as outside:
+        async for number in parts():
+            assert innermost(Operation) is outside
+            if number == 2:
+                go.set()  # what the stream has begun runs while its reader has the word
+                await asyncio.sleep(0.001)
+    assert len(seen) == 9
+    assert len(set(map(id, seen))) == 1
+    assert seen[0] is not None
+    assert seen[0].outer is outside
+    assert statuses(ends) == ["ok", "ok"]
+
+
+async def test_what_the_reader_of_a_stream_measures_is_outside_of_it(tracker: Tracker[Operation]) -> None:
+    inner: list[Operation | None] = []
+
+    @tracker
+    async def parts() -> AsyncIterator[int]:
+        for number in range(3):
+            inner.append(innermost(Operation))
+            yield number
+
+    stream = parts()
+    assert await anext(stream) == 0
+    with tracker as save:
+        assert save.outer is None
+        assert await anext(stream) == 1
+        assert innermost(Operation) is save
+    assert await anext(stream) == 2
+    assert innermost(Operation) is None
+    assert len(set(map(id, inner))) == 1
+    await stream.aclose()  # type: ignore[attr-defined]  # a generator
+
+
+async def test_each_part_may_be_waited_for_in_a_task_of_its_own(
+    tracker: Tracker[Operation], ends: Ends
+) -> None:
+    seen: list[Operation | None] = []
+
+    @tracker
+    async def parts() -> AsyncGenerator[int, None]:
+        for number in range(3):
+            seen.append(innermost(Operation))
+            yield number
+
+    stream, numbers = parts(), list[int]()
+    while (number := await asyncio.create_task(anext(stream, -1))) >= 0:
+        numbers.append(number)
+        assert innermost(Operation) is None
+    assert numbers == [0, 1, 2]
+    assert None not in seen
+    assert len(set(map(id, seen))) == 1
+    assert statuses(ends) == ["ok"]
+
+
+async def test_two_streams_may_be_read_in_turns(tracker: Tracker[Operation], ends: Ends) -> None:
+    seen: dict[int, set[int]] = {1: set(), 2: set()}
+
+    @tracker
+    async def parts(mine: int) -> AsyncIterator[int]:
+        for number in range(4):
+            seen[mine].add(id(innermost(Operation)))
+            yield number
+
+    one, two = parts(1), parts(2)
+    for _ in range(4):
+        await anext(one)
+        await anext(two)
+        assert innermost(Operation) is None
+    assert len(seen[1]) == len(seen[2]) == 1
+    assert seen[1] != seen[2]
+    assert [await anext(stream, None) for stream in (two, one)] == [None, None]
+    assert statuses(ends) == ["ok", "ok"]
+
+
+# -- Generators are passed through as they are ---------------------------------------------------------------
+@pytest.mark.parametrize("judge", [None, lambda _: None], ids=["plain", "judged"])
+async def test_all_that_may_be_done_to_an_asynchronous_generator_reaches_it(
+    ends: Ends, judge: Callable[[Any], str | None] | None
+) -> None:
+    def track(function: Any) -> Any:  # noqa: ANN401  # any function
+        return operation_tracker(Store(), "test", lambda *end: ends.append(end), judge)(function)
+
+    async def parts(log: list[object]) -> AsyncGenerator[object, object]:
+        for number in range(100):
+            try:
+                log.append((yield number))
+            except KeyError as error:
+                log.append(repr(error))
+                log.append((yield "caught"))
+        log.append("end")
+
+    async def read(function: Any) -> tuple[list[object], list[object]]:  # noqa: ANN401  # either
+        log: list[object] = []
+        stream = function(log)
+        got = [await anext(stream) for _ in range(3)]
+        got += [await stream.asend("a"), await anext(stream), await stream.asend("b")]
+        got += [await stream.athrow(KeyError("c")), await anext(stream), await stream.asend("d")]
+        got += [await stream.athrow(KeyError("e")), await stream.asend("f"), await anext(stream)]
+        with pytest.raises(LookupError) as caught:
+            await stream.athrow(LookupError("g"))
+        assert str(caught.value) == "g"
+        got.append(await anext(stream, "over"))
+        return log, got
+
+    assert await read(track(parts)) == await read(parts)
+    assert statuses(ends) == ["error"]
+
+
+async def test_a_generator_that_ends_when_it_is_closed_is_cancelled(
+    tracker: Tracker[Operation], judged: Tracker[Operation], ends: Ends
+) -> None:
+    async def parts() -> AsyncGenerator[str, None]:
+        try:
+            yield "1"
+            yield "2"
+            yield "3"
+        except GeneratorExit:
+            return
+
+    @tracker
+    def more() -> Generator[int, None, None]:
+        try:
+            yield 1
+        except GeneratorExit:
+            return
+
+    for count, track in itertools.product((1, 2, 3), (tracker, judged)):
+        stream = track(parts)()
+        assert [await anext(stream) for _ in range(count)][-1] == str(count)
+        await stream.aclose()
+    running = more()
+    next(running)
+    running.close()
+    assert statuses(ends) == ["cancelled"] * 7
+
+
+@pytest.mark.parametrize("judge", [None, lambda _: None], ids=["plain", "judged"])
+async def test_a_stream_that_breaks_in_its_middle_is_an_error_and_holds_nothing(
+    ends: Ends, judge: Callable[[Any], str | None] | None
+) -> None:
+    @operation_tracker(Store(), "test", lambda *end: ends.append(end), judge)
+    async def parts() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        [number async for number in parts()]
+    assert statuses(ends) == ["error"]
+
+
+async def test_an_abandoned_stream_ends(tracker: Tracker[Operation], ends: Ends) -> None:
+    @tracker
+    async def parts() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+        yield 3
+
+    async for number in parts():
+        if number == 2:
+            break
+    gc.collect()
+    await asyncio.sleep(0.01)  # the event loop closes it
+    assert statuses(ends) == ["cancelled"]
 
 
 # -- What cancellation looks like ----------------------------------------------------------------------------

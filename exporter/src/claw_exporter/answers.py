@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from claw_exporter.catalog import (
     AI_BUDGET,
@@ -97,8 +97,7 @@ class AIResponse(Measurement):
 
     def watch(self) -> None:
         """Look for stalls of a decorated asynchronous generator."""
-        if self.parts is not None:
-            self._answers.stalls.add(self.parts)
+        self._answers.stalls.add(cast("Parts", self.parts))
 
     def timing(self) -> Timing | None:
         """Return where the wait for each part is counted, where that was asked for."""
@@ -462,6 +461,7 @@ class Answers:
         if parts is not None:
             self.stalls.remove(parts)
             if parts.first:
+                parts.end(response.started + seconds, well=status == "ok")
                 self._first.observe(parts.first - response.started, model, provider)
                 self._gap.observe(parts.longest, model, provider)
         if status == "error":

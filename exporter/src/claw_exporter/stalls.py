@@ -46,9 +46,8 @@ class Stalls:
             self._start()
 
     def remove(self, parts: Parts) -> None:
-        """Look at it for the last time."""
+        """Look at it no more."""
         self._open.discard(parts)
-        parts.look(perf_counter())
 
     def _start(self) -> None:
         thread = Thread(target=self._run, name="claw-exporter-stalls", daemon=True)

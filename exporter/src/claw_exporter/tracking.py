@@ -58,10 +58,8 @@ def is_cancellation(error: BaseException) -> bool:
     return any(base.__name__ in _CANCELLATIONS for base in type(error).__mro__)
 
 
-def status_of(error: BaseException | None) -> str:
-    """Return ``ok``, ``cancelled`` or ``error``."""
-    if error is None:
-        return "ok"
+def status_of(error: BaseException) -> str:
+    """Return ``cancelled`` or ``error``."""
     return "cancelled" if is_cancellation(error) else "error"
 
 
@@ -156,6 +154,13 @@ class Parts:
             self.since = now
         elif now - self.since > self.longest:
             self.longest = now - self.since
+
+    def end(self, now: float, *, well: bool) -> None:
+        """Bring them up to date for the last time: who ended badly may have waited until now."""
+        if self.fresh:
+            self.last = now
+        elif not well:
+            self.longest = max(self.longest, now - self.since)
 
 
 class Measurement(ABC):
