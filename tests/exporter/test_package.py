@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2] / "exporter"
 LIBRARY = (
-    "answers", "attempts", "buckets", "catalog", "endpoint", "errors", "exposition", "instruments",
+    "answers", "attempts", "auth", "buckets", "catalog", "endpoint", "errors", "exposition", "instruments",
     "middleware", "multiprocess", "operations", "options", "pools", "prices", "records", "registry",
     "routes", "servers", "sockets", "spec", "stalls", "store", "traces", "tracking", "traffic", "usage",
     "workerfiles",
@@ -33,8 +33,9 @@ LIBRARY = (
 # From left to right: no module knows one to its right.
 ROOMS = (
     "spec", "errors", "catalog", "buckets", "servers", "workerfiles", "multiprocess", "store", "exposition",
-    "registry", "endpoint", "prices", "pools", "records", "attempts", "tracking", "stalls", "operations",
-    "usage", "answers", "traffic", "instruments", "routes", "options", "traces", "sockets", "middleware",
+    "registry", "auth", "endpoint", "prices", "pools", "records", "attempts", "tracking", "stalls",
+    "operations", "usage", "answers", "traffic", "instruments", "routes", "options", "traces", "sockets",
+    "middleware",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ Mount the middleware, track AI answers and stores, expose ``/metrics``::
 """
 
 from claw_exporter.answers import AIResponse
+from claw_exporter.auth import Auth
 from claw_exporter.errors import (
     ArgumentError,
     ClawError,
@@ -27,6 +28,7 @@ from claw_exporter.tracking import Tracker
 __all__ = [
     "AIResponse",
     "ArgumentError",
+    "Auth",
     "ClawError",
     "DirectoryError",
     "LabelError",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from starlette.types import Receive, Scope, Send
 
+    from claw_exporter.auth import Auth
     from claw_exporter.registry import Bridge
     from claw_exporter.store import Child, Store
 
@@ -29,6 +30,7 @@ __all__ = ["Exposition"]
 
 _GZIP_LEVEL: Final = 1  # level 9 takes fifteen times as long for a quarter less
 _OPENMETRICS: Final = "application/openmetrics-text"
+_STRANGER: Final = b"the credentials are missing or wrong\n"
 
 
 class Exposition:
@@ -44,9 +46,10 @@ class Exposition:
         in_flight: Returns the number of running requests; this one is taken out where its scope carries
             ``mark``.
         mark: See ``in_flight``.
+        auth: Who may read; everybody if None.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what is optional stands by name
         self,
         registry: CollectorRegistry,
         bridge: Bridge,
@@ -54,16 +57,18 @@ class Exposition:
         *,
         in_flight: Callable[[], Child] = list,
         mark: str = "",
+        auth: Auth | None = None,
     ) -> None:
         self._registry = registry
         self._bridge = bridge
         self._store = store
         self._in_flight = in_flight
         self._mark = mark
+        self._auth = auth
         self._running: dict[tuple[object, bool, bool], asyncio.Task[bytes]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer GET and HEAD with the metrics, everything else with 405."""
+        """Answer GET and HEAD with the metrics, everything else with 405, strangers with 401."""
         del receive
         if scope["method"] not in ("GET", "HEAD"):
             await _answer(send, 405, [(b"allow", b"GET, HEAD")], b"")
@@ -79,6 +84,10 @@ class Exposition:
             in_flight[0] += 1
 
     async def _serve(self, scope: Scope, send: Send) -> None:
+        if self._auth is not None and not await self._auth.admits(_header(scope, b"authorization")):
+            challenge = (b"www-authenticate", self._auth.challenge.encode())
+            await _answer(send, 401, [challenge, (b"content-type", b"text/plain")], _STRANGER)
+            return
         openmetrics = accepts_openmetrics(_header(scope, b"accept"))
         compressed = accepts_gzip(_header(scope, b"accept-encoding"))
         body = await self._shared(openmetrics=openmetrics, compressed=compressed)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from claw_exporter.auth import Auth
     from claw_exporter.prices import Price
     from claw_exporter.spec import Counter
 
@@ -97,7 +98,7 @@ class Metrics:
         self.store.check()
         return attach(self.registry, self.store)
 
-    def mount(self, app: Router, path: str = "/metrics") -> None:
+    def mount(self, app: Router, path: str = "/metrics", *, auth: Auth | None = None) -> None:
         """Add a route that serves the registry: these metrics beside all its others.
 
         Text format 0.0.4 or OpenMetrics 1.0 by ``Accept``, compressed where accepted, rendered outside of the
@@ -106,6 +107,7 @@ class Metrics:
         Args:
             app: A FastAPI or Starlette application, or a router.
             path: Where.
+            auth: Who may read it; everybody if None.
 
         Raises:
             ArgumentError: ``path`` does not start with a slash.
@@ -113,17 +115,25 @@ class Metrics:
         """
         if not path.startswith("/"):
             raise ArgumentError(f"path is {path!r}: it must start with '/'")
-        app.add_route(path, self.asgi_app(), include_in_schema=False)
+        app.add_route(path, self.asgi_app(auth=auth), include_in_schema=False)
 
-    def asgi_app(self) -> Exposition:
+    def asgi_app(self, *, auth: Auth | None = None) -> Exposition:
         """Return what `mount` adds, as an ASGI application: to be served on a port of its own.
+
+        Args:
+            auth: Who may read it; everybody if None.
 
         Raises:
             DirectoryError, RegistryError: As :meth:`register`.
         """
         bridge, traffic = self.register(), self.traffic
         return Exposition(
-            self.registry, bridge, self.store, in_flight=lambda: traffic.in_flight, mark=traffic.mark
+            self.registry,
+            bridge,
+            self.store,
+            in_flight=lambda: traffic.in_flight,
+            mark=traffic.mark,
+            auth=auth,
         )
 
     def render(self, *, openmetrics: bool = False) -> bytes:
