@@ -79,7 +79,7 @@ def test_a_wrong_port_on_the_command_line_is_named(capsys: pytest.CaptureFixture
     assert "CLAW_EXPORTER_PORT 'many' is not a whole number" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("package", ["asyncpg", "psutil", "redis", "uvicorn", "yaml"])
+@pytest.mark.parametrize("package", ["asyncpg", "httpx", "psutil", "redis", "uvicorn", "yaml"])
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(package: str) -> None:
     program = (
         f"import sys; sys.modules[{package!r}] = None\n"

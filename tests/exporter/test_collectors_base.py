@@ -17,7 +17,9 @@ class Target:
         self.opened: list[int] = []
         self.discarded: list[int] = []
         self.error: Exception | None = None
-        self.link: Link[int] = Link(self.connect, self.discarded.append, clock=lambda: self.now)
+        self.link: Link[int] = Link(
+            self.connect, self.discarded.append, clock=lambda: self.now, chance=lambda: 0.0
+        )
 
     async def connect(self) -> int:
         self.opened.append(len(self.opened) + 1)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import importlib.metadata
 import logging
 import time
 from contextlib import asynccontextmanager, suppress
-from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
-from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from claw_exporter import catalog
+from claw_exporter import auth, catalog
+from claw_exporter.collectors.canary import CanaryCollector
 from claw_exporter.collectors.host import HostCollector
 from claw_exporter.collectors.postgres import PostgresCollector
 from claw_exporter.collectors.postgres import link_to as link_to_postgres
@@ -31,13 +28,14 @@ from claw_exporter.registry import attach
 from claw_exporter.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
     from claw_exporter.collectors.base import Collector
+    from claw_exporter.reload import Reloads
     from claw_exporter.settings import Auth, Settings
 
 _log: Final = logging.getLogger("claw_exporter.app")
@@ -57,7 +55,12 @@ _PAGE: Final = """\
 
 
 def create_app(
-    settings: Settings, *, address: str = "", clock: Callable[[], float] = time.monotonic
+    settings: Settings,
+    *,
+    address: str = "",
+    clock: Callable[[], float] = time.monotonic,
+    reloads: Reloads | None = None,
+    configure_log: Callable[[Settings], None] = lambda _: None,
 ) -> Starlette:
     """Wire everything; the probes run from the application's start to its end.
 
@@ -65,63 +68,98 @@ def create_app(
         settings: What to collect, and who may read it.
         address: Where it is served, for the log.
         clock: Seconds, steadily growing.
+        reloads: Who reads the settings again; None where nobody does.
+        configure_log: Puts the log's part of settings that were read again to use.
+
+    Raises:
+        ArgumentError: A secret file of ``auth`` cannot be read any more.
     """
-    probes = Probes(collectors(settings), stale_after_seconds=settings.stale_after_seconds, clock=clock)
-    store = Store()
-    process = Process(probes, address, Records(store))
-    guard = [Middleware(Guard, auth=settings.auth)] if settings.auth else []
+    process = Process(settings, address=address, clock=clock, reloads=reloads, configure_log=configure_log)
     return Starlette(
         lifespan=process.lifespan,
         routes=[
             Route("/", process.page),
             Route("/healthz", process.healthz),
             Route("/readyz", process.readyz),
-            Route("/metrics", exposition(probes, store), middleware=guard),
+            Route("/metrics", process.metrics),
         ],
     )
 
 
-def collectors(settings: Settings) -> list[Collector]:
-    """Make the collectors that the settings ask for."""
-    links = {target.name: link_to_postgres(target) for target in settings.postgres}
+def collectors(settings: Settings, running: Iterable[Collector] = ()) -> list[Collector]:
+    """Make the collectors that the settings ask for.
+
+    Args:
+        settings: Which.
+        running: Those that run now; a database that stays as it is keeps its link.
+    """
+    known = {one.target: one.link for one in running if isinstance(one, PostgresCollector)}
+    links = {target.name: known.get(target) or link_to_postgres(target) for target in settings.postgres}
     return [
         *([HostCollector(settings.host)] if settings.host.enabled else []),
         *(PostgresCollector(target, links[target.name]) for target in settings.postgres),
         *(RedisCollector(target) for target in settings.redis),
         *(QueryCollector(query, links[query.database]) for query in settings.queries),
+        *(CanaryCollector(canary) for canary in settings.canaries),
     ]
 
 
-def exposition(probes: Probes, store: Store) -> Exposition:
-    """Make the ASGI application behind ``/metrics``: the probes, and this process about itself."""
-    store.gauge(catalog.BUILD_INFO).set(1, "claw-exporter", VERSION, VERSION)
-    probes.register(store)
-    registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    return Exposition(registry, attach(registry, store), store)
+def guard(settings: Auth | None) -> auth.Auth | None:
+    """Make what lets through who may read ``/metrics``; None where everybody may."""
+    if settings is None:
+        return None
+    password, token = settings.password_file, settings.token_file
+    return auth.Auth(
+        username=settings.username,
+        password_file=password.path if password else None,
+        token_file=token.path if token else None,
+    )
 
 
 class Process:
-    """The pages beside ``/metrics``, and the background they tell about.
+    """The pages, and the background they tell about.
 
     Args:
-        probes: What runs in the background.
+        settings: What to collect, and who may read it.
         address: Where it is served, for the log.
-        records: What counts its log records.
+        clock: Seconds, steadily growing.
+        reloads: Who reads the settings again.
+        configure_log: Puts the log's part of settings to use.
+
+    Attributes:
+        metrics: The ASGI application behind ``/metrics``.
     """
 
-    def __init__(self, probes: Probes, address: str, records: Records) -> None:
-        self._probes = probes
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        address: str,
+        clock: Callable[[], float],
+        reloads: Reloads | None,
+        configure_log: Callable[[Settings], None],
+    ) -> None:
+        self._settings = settings
         self._address = address
-        self._records = records
+        self._reloads = reloads
+        self._configure_log = configure_log
+        self._store = Store()  # what stays whatever the settings say
+        self._store.gauge(catalog.BUILD_INFO).set(1, "claw-exporter", VERSION, VERSION)
+        if reloads is not None:
+            reloads.register(self._store)
+        self._records = Records(self._store)
+        self._probes = Probes(
+            collectors(settings), stale_after_seconds=settings.stale_after_seconds, clock=clock
+        )
+        self._exposition = self._expose(guard(settings.auth))
+        self.metrics: Final = _Metrics(self)
         self._background: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Run the probes, and count log records, while the application runs."""
         self._records.watch()
-        self._background = asyncio.create_task(self._probes.run(), name="probes")
+        self._background = asyncio.create_task(self._run(), name="background")
         _log.info("started", extra={"fields": {"url": self._address, "probes": len(self._probes.all)}})
         try:
             yield
@@ -131,6 +169,49 @@ class Process:
                 await self._background
             _log.info("stopped")
             self._records.unwatch()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._probes.run(), name="probes")
+            if self._reloads is not None:
+                group.create_task(self._reloads.serve(self.apply), name="reloads")
+
+    def apply(self, settings: Settings) -> dict[str, object]:
+        """Put settings that were read again to use; the address to listen on stays.
+
+        Returns:
+            Fields for the log.
+
+        Raises:
+            Exception: Something cannot be used; then nothing has changed.
+        """
+        wanted = collectors(settings, [probe.collector for probe in self._probes.all])
+        admitting = guard(settings.auth)
+        change = self._probes.replace(wanted, stale_after_seconds=settings.stale_after_seconds)
+        self._exposition = self._expose(admitting)
+        self._configure_log(settings)
+        fields: dict[str, object] = {
+            "kept": len(change.kept),
+            "started": change.started,
+            "ended": change.ended,
+        }
+        if settings.listen != self._settings.listen:
+            fields["needs_restart"] = f"listen: {settings.listen.host}:{settings.listen.port}"
+        return fields
+
+    def _expose(self, admitting: auth.Auth | None) -> Exposition:
+        """Make what serves the probes of now, and this process about itself."""
+        store = Store()
+        self._probes.register(store)
+        registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        attach(registry, self._store)
+        return Exposition(registry, attach(registry, store), self._store, auth=admitting)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the metrics."""
+        await self._exposition(scope, receive, send)
 
     async def page(self, _: Request) -> Response:
         """Link the others."""
@@ -149,35 +230,14 @@ class Process:
         return JSONResponse({"ready": ready, "probes": probes}, 200 if ready else 503)
 
 
-class Guard:
-    """Lets through who knows the password or the token.
+class _Metrics:
+    """An object, because a route takes a bare method for a function of requests."""
 
-    Args:
-        app: What is guarded.
-        auth: The password, the token or both.
-    """
-
-    def __init__(self, app: ASGIApp, *, auth: Auth) -> None:
-        self.app = app
-        self._expected: dict[str, str] = {}
-        if auth.username is not None and auth.password_file is not None:
-            pair = f"{auth.username}:{auth.password_file.value}"
-            self._expected["basic"] = base64.b64encode(pair.encode()).decode()
-        if auth.token_file is not None:
-            self._expected["bearer"] = auth.token_file.value
-        self._challenge = ", ".join(f'{scheme.title()} realm="claw-exporter"' for scheme in self._expected)
+    def __init__(self, process: Process) -> None:
+        self._process = process
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 where the credentials are missing or wrong."""
-        scheme, _, credentials = Headers(scope=scope).get("authorization", "").partition(" ")
-        expected = self._expected.get(scheme.lower())
-        if expected is not None and compare_digest(credentials.strip().encode(), expected.encode()):
-            await self.app(scope, receive, send)
-            return
-        response = PlainTextResponse(
-            "who are you? see auth in exporter.yml\n", 401, {"WWW-Authenticate": self._challenge}
-        )
-        await response(scope, receive, send)
+        await self._process.serve(scope, receive, send)
 
 
 def describe(probe: Probe) -> dict[str, object]:

@@ -49,6 +49,18 @@ BUDGET_PERIODS: Final = ("hour", "day", "month")
 RATELIMIT_KINDS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
 TOKEN_TYPES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 PROBE_ERROR_TYPES: Final = ("authentication", "connection", "internal", "query", "result", "timeout")
+# A canary fails as an attempt does; what every probe knows keeps that name.
+CANARY_ERROR_TYPES: Final = (
+    "authentication",
+    "connection",
+    "internal",
+    "invalid_request",
+    "quota_exhausted",
+    "rate_limited",
+    "result",
+    "server_error",
+    "timeout",
+)
 # As pg_stat_activity spells them; "unknown" where this user may not see the state.
 POSTGRES_STATES: Final = (
     "active",
@@ -447,7 +459,7 @@ PROBE_ERRORS: Final = Counter(
     help="Failed runs of a probe.",
     labels=("probe", "error_type"),
     home="process",
-    values={"error_type": PROBE_ERROR_TYPES},
+    values={"error_type": tuple(sorted({*PROBE_ERROR_TYPES, *CANARY_ERROR_TYPES}))},
 )
 PROBE_DROPPED_ROWS: Final = Counter(
     name="claw_ai_exporter_probe_dropped_rows_total",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from claw_exporter.settings import Settings
 
@@ -20,7 +20,7 @@ FAILED: Final = 1
 MISUSED: Final = 2
 
 _DEFAULT_CONFIG: Final = "exporter.yml"
-_EXTRA_MODULES: Final = ("asyncpg", "psutil", "redis", "uvicorn", "yaml")
+_EXTRA_MODULES: Final = ("asyncpg", "httpx", "psutil", "redis", "uvicorn", "yaml")
 _EPILOG: Final = """\
 environment:
   CLAW_EXPORTER_CONFIG   the configuration, where none is named (else exporter.yml)
@@ -80,7 +80,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="serve /metrics, /healthz and /readyz until stopped",
-        description="Serves metrics by a configuration until SIGTERM or Ctrl-C.",
+        description="Serves metrics by a configuration until SIGTERM or Ctrl-C. SIGHUP reads it again; "
+        "a file with mistakes changes nothing.",
     )
     serve.add_argument("--config", default=default, metavar="FILE", help="(default: %(default)s)")
     serve.add_argument("--host", metavar="ADDRESS", help="address to listen on, before the configuration's")
@@ -99,20 +100,30 @@ def _check(config: Path, environment: Mapping[str, str]) -> int:
         _counted(len(settings.redis), "Redis server"),
         f"{_counted(len(settings.queries), 'query', 'queries')} with {_counted(metrics, 'metric')}",
         f"host {'on' if settings.host.enabled else 'off'}",
+        *([_counted(len(settings.canaries), "canary", "canaries")] if settings.canaries else []),
     )
     sys.stdout.write(f"{config}: no mistakes; {', '.join(counts)}\n")
     return 0
 
 
 def _serve(config: Path, environment: Mapping[str, str]) -> int:
+    wishes = _Wishes()
     import uvicorn  # noqa: PLC0415 - an extra: only asked for where it is used
 
     from claw_exporter import app, logs  # noqa: PLC0415 - they need the extras
+    from claw_exporter.reload import Reloads  # noqa: PLC0415 - the same
+    from claw_exporter.settings import load  # noqa: PLC0415 - the same
 
     settings = _load(config, environment)
     if settings is None:
         return MISUSED
-    logs.configure(sys.stderr, level=settings.log_level, secrets=settings.secrets())
+    secrets: set[str] = set()
+
+    def configure_log(settings: Settings) -> None:
+        secrets.update(settings.secrets())  # also those of before: what ends may still log
+        logs.configure(sys.stderr, level=settings.log_level, secrets=secrets)
+
+    configure_log(settings)
     try:
         listener = _bound(settings.listen.host, settings.listen.port)
     except OSError as error:
@@ -124,9 +135,11 @@ def _serve(config: Path, environment: Mapping[str, str]) -> int:
     # Where uvicorn raises the signal again after it stopped: a stop that was asked for is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    reloads = Reloads(lambda: load(config, environment))
+    wishes.go_to(reloads.wish)
     server = uvicorn.Server(
         uvicorn.Config(
-            app.create_app(settings, address=_url(listener)),
+            app.create_app(settings, address=_url(listener), reloads=reloads, configure_log=configure_log),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -136,6 +149,27 @@ def _serve(config: Path, environment: Mapping[str, str]) -> int:
     with listener:
         server.run(sockets=[listener])
     return 0 if server.started else FAILED
+
+
+class _Wishes:
+    """SIGHUP, from the first moment on: unhandled, it would end the process."""
+
+    def __init__(self) -> None:
+        self._early = False
+        self._pass_on: Callable[[], None] | None = None
+        if hasattr(signal, "SIGHUP"):  # not on Windows
+            signal.signal(signal.SIGHUP, self._note)
+
+    def go_to(self, pass_on: Callable[[], None]) -> None:
+        """Pass on each, and one that came before this."""
+        self._pass_on = pass_on
+        if self._early:
+            pass_on()
+
+    def _note(self, *_: object) -> None:
+        self._early = True
+        if self._pass_on is not None:
+            self._pass_on()
 
 
 def _load(config: Path, environment: Mapping[str, str]) -> Settings | None:

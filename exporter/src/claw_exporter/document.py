@@ -164,14 +164,20 @@ class Table:
     Attributes:
         build: Dataclass whose fields were made with `key`.
         rules: Each gets the built value, and says what is wrong with it or None.
+        short: Key that one value instead of a mapping stands for, if any.
+        declares: Kind of thing that this mapping introduces, once in the document.
+        identity: Keys that tell one such thing from another.
     """
 
     build: type[Any]
     rules: tuple[Rule, ...] = ()
+    short: str = ""
+    declares: str = ""
+    identity: tuple[str, ...] = ()
 
     def __call__(self, value: Value) -> Any:  # noqa: ANN401 - an instance of build
         """Read ``value``; None where anything below it is wrong."""
-        if not isinstance(value.node, yaml.MappingNode):
+        if not isinstance(value.node, yaml.MappingNode) and not self._is_short(value):
             value.refuse(f"is {_KINDS[type(value.node)]}; a mapping (key: value) belongs here", quote=False)
             return None
         before = len(value.document.mistakes)
@@ -182,13 +188,21 @@ class Table:
         built = self.build(**{name: read for name, read in arguments.items() if read is not _ABSENT})
         for complaint in filter(None, (rule(built) for rule in self.rules)):
             value.refuse(complaint)
+        if self.declares:
+            name = "/".join(str(getattr(built, part)) for part in self.identity)
+            value.document.declare(self.declares, name, value)
         return built
+
+    def _is_short(self, value: Value) -> bool:
+        return bool(self.short) and isinstance(value.node, yaml.ScalarNode)
 
     def keys(self) -> dict[str, dataclasses.Field[Any]]:
         """Give the fields by key, in their order."""
         return {entry.name: entry for entry in dataclasses.fields(self.build)}
 
     def _given(self, value: Value) -> dict[str, Value]:
+        if self._is_short(value):
+            return {self.short: value}
         known = self.keys()
         given: dict[str, Value] = {}
         for key_node, node in value.node.value:

@@ -46,6 +46,8 @@ class JsonFormatter(logging.Formatter):
         match value:
             case dict():
                 return {name: self._masked(item) for name, item in value.items()}
+            case list() | tuple():
+                return [self._masked(item) for item in value]
             case str():
                 return self._secret.sub(MASK, value)
             case int() | float() | None:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from claw_exporter import catalog
@@ -67,8 +68,10 @@ class Probe:
         self.state = State()
         self.errors: Final[Counter[str]] = Counter()
         self.dropped_rows = 0
+        self.stale_after_seconds = stale_after_seconds
         self._clock = clock
-        self._keep_seconds = self.schedule.interval_seconds + stale_after_seconds
+        self._busy = False
+        self._retired = False
         self._started_at = clock()
         self._unfinished: asyncio.Task[Report] | None = None
 
@@ -85,23 +88,29 @@ class Probe:
     def series(self, metric: str) -> Iterable[tuple[Labels, float]]:
         """Give the numbers of a metric, as long as they are not too old."""
         report = self.state.report
-        if report is None or self.age_seconds > self._keep_seconds:
+        if report is None or self.age_seconds > self.schedule.interval_seconds + self.stale_after_seconds:
             return ()
         return report.series.get(metric, {}).items()
 
     async def run_for_ever(self) -> None:
         """Run at the interval; after a failure to connect, sooner."""
-        while True:
+        while not self._retired:
             started = self._clock()
             await self.run()
             pause = self.schedule.interval_seconds - (self._clock() - started)
             if self.state.error_type:
                 pause = min(pause, self.collector.retry_seconds() or pause)
-            await asyncio.sleep(max(0.0, pause))
+            await asyncio.sleep(0.0 if self._retired else max(0.0, pause))
+
+    def retire(self) -> bool:
+        """Start no further run; tell whether one is under way, which may end."""
+        self._retired = True
+        return self._busy
 
     async def run(self) -> None:
         """Run once, with the deadline, and note how it went. Does not raise."""
         async with self.collector.turn:
+            self._busy = True
             started = self._clock()
             try:
                 report = await self._collect()
@@ -110,6 +119,8 @@ class Probe:
                 self._failed(error, started)
             else:
                 self._succeeded(report, started)
+            finally:
+                self._busy = False
 
     async def _collect(self) -> Report:
         if self._unfinished is not None and not self._unfinished.done():
@@ -155,6 +166,21 @@ class Probe:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of the probes of a process; names, in their order.
+
+    Attributes:
+        kept: They are as they were: connection, numbers and counts.
+        started: They are new, or are made from other settings than before.
+        ended: They are gone, or started anew.
+    """
+
+    kept: tuple[str, ...]
+    started: tuple[str, ...]
+    ended: tuple[str, ...]
+
+
 class Probes:
     """All probes of a process.
 
@@ -162,75 +188,137 @@ class Probes:
         collectors: What to run.
         stale_after_seconds: See `Probe`.
         clock: Seconds, steadily growing.
+
+    Attributes:
+        all: They, in the order of the settings.
     """
 
     def __init__(
         self, collectors: Iterable[Collector], *, stale_after_seconds: float, clock: Clock = time.monotonic
     ) -> None:
-        self.all: Final = tuple(
-            Probe(collector, stale_after_seconds=stale_after_seconds, clock=clock) for collector in collectors
-        )
+        self.all: tuple[Probe, ...] = ()
+        self._clock = clock
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[Probe, asyncio.Task[None]] = {}
+        self.replace(collectors, stale_after_seconds=stale_after_seconds)
 
     @property
     def ready(self) -> bool:
         """Whether every probe ran once, or had time to."""
         return all(probe.settled for probe in self.all)
 
+    def replace(self, collectors: Iterable[Collector], *, stale_after_seconds: float) -> Change:
+        """Have these collectors and no others; a probe whose collector has an equal origin goes on."""
+        before = {probe.collector.origin: probe for probe in self.all}
+        self.all = tuple(
+            before.get(collector.origin)
+            or Probe(collector, stale_after_seconds=stale_after_seconds, clock=self._clock)
+            for collector in collectors
+        )
+        known = set(before.values())
+        for probe in self.all:
+            probe.stale_after_seconds = stale_after_seconds
+        kept = [probe for probe in self.all if probe in known]
+        started = [probe for probe in self.all if probe not in known]
+        ended = [probe for probe in before.values() if probe not in set(self.all)]
+        links = {probe.collector.link for probe in self.all}
+        for probe in ended:
+            self._end(probe, shared=probe.collector.link in links)
+        if self._group is not None:
+            self._start(self._group, started)
+        return Change(_names(kept), _names(started), _names(ended))
+
     async def run(self) -> None:
         """Run every probe until cancelled; then let go of every target."""
         try:
             async with asyncio.TaskGroup() as group:
-                for probe in self.all:
-                    group.create_task(probe.run_for_ever(), name=probe.schedule.name)
+                self._group = group
+                self._start(group, self.all)
                 await asyncio.Event().wait()  # until cancelled, also where there is no probe
         finally:
+            self._group = None
             for probe in self.all:
                 probe.collector.abort()
             await asyncio.sleep(0)  # what abort() put off to the event loop
 
+    def _start(self, group: asyncio.TaskGroup, probes: Iterable[Probe]) -> None:
+        for probe in probes:
+            task = group.create_task(probe.run_for_ever(), name=probe.schedule.name)
+            self._tasks[probe] = task
+            task.add_done_callback(partial(self._forget, probe))
+
+    def _forget(self, probe: Probe, _: object) -> None:
+        del self._tasks[probe]
+
+    def _end(self, probe: Probe, *, shared: bool) -> None:
+        """End a probe; its last run may end by itself where the connection is needed further."""
+        task = self._tasks.get(probe)
+        under_way = probe.retire()
+        if task is not None and not (shared and under_way):
+            task.cancel()
+        if not shared:
+            probe.collector.abort()
+
     def register(self, store: Store) -> None:
-        """Let ``store`` show what the probes read, and the probes themselves."""
+        """Let ``store`` show what the probes of now read, and the probes themselves."""
+        probes = self.all
         for metric, value in _ABOUT_PROBES.items():
-            store.derive(metric, _reader(self.all, value))
-        store.derive(catalog.PROBE_ERRORS, self._error_series)
-        for metric in dict.fromkeys(metric for probe in self.all for metric in probe.collector.metrics):
-            store.derive(metric, self._collected(metric.name))
-        for up in dict.fromkeys(probe.collector.up for probe in self.all):
+            store.derive(metric, _reader(probes, value))
+        store.derive(catalog.PROBE_ERRORS, _error_series(probes))
+        for metric in dict.fromkeys(metric for probe in probes for metric in probe.collector.metrics):
+            store.derive(metric, _collected(probes, metric.name))
+        for up in dict.fromkeys(probe.collector.up for probe in probes):
             if up is not None:
-                store.derive(up, self._ups(up))
+                store.derive(up, _of_targets([probe for probe in probes if probe.collector.up is up], _is_up))
+        for took in dict.fromkeys(probe.collector.took for probe in probes):
+            if took is not None:
+                store.derive(
+                    took, _of_targets([probe for probe in probes if probe.collector.took is took], _duration)
+                )
 
-    def _collected(self, metric: str) -> Callable[[], list[tuple[Labels, Child]]]:
-        return lambda: [(labels, [value]) for probe in self.all for labels, value in probe.series(metric)]
 
-    def _ups(self, up: Metric) -> Callable[[], list[tuple[Labels, Child]]]:
-        probes = [probe for probe in self.all if probe.collector.up is up]
-        return lambda: [
-            (probe.collector.up_labels, [float(probe.state.error_type == "")])
-            for probe in probes
-            if probe.state.runs
-        ]
+def _names(probes: Iterable[Probe]) -> tuple[str, ...]:
+    return tuple(probe.schedule.name for probe in probes)
 
-    def _error_series(self) -> list[tuple[Labels, Child]]:
-        # All types from the start, at 0: increase() does not see a counter that appears with its first error.
-        return [
-            ((probe.schedule.name, error_type), [float(probe.errors[error_type])])
-            for probe in self.all
-            for error_type in catalog.PROBE_ERROR_TYPES
-        ]
+
+def _is_up(probe: Probe) -> float:
+    return float(probe.state.error_type == "")
+
+
+def _duration(probe: Probe) -> float:
+    return probe.state.duration_seconds
+
+
+_Series = Callable[[], list[tuple[Labels, "Child"]]]
+
+
+def _collected(probes: Sequence[Probe], metric: str) -> _Series:
+    return lambda: [(labels, [value]) for probe in probes for labels, value in probe.series(metric)]
+
+
+def _of_targets(probes: Sequence[Probe], value: Callable[[Probe], float]) -> _Series:
+    return lambda: [(probe.collector.up_labels, [value(probe)]) for probe in probes if probe.state.runs]
+
+
+def _error_series(probes: Sequence[Probe]) -> _Series:
+    # All types from the start, at 0: increase() does not see a counter that appears with its first error.
+    return lambda: [
+        ((probe.schedule.name, error_type), [float(probe.errors[error_type])])
+        for probe in probes
+        for error_type in probe.collector.error_types
+    ]
 
 
 _ABOUT_PROBES: Final[dict[Metric, Callable[[Probe], float]]] = {
-    catalog.PROBE_SUCCESS: lambda probe: float(probe.state.error_type == ""),
-    catalog.PROBE_DURATION: lambda probe: probe.state.duration_seconds,
+    catalog.PROBE_SUCCESS: _is_up,
+    catalog.PROBE_DURATION: _duration,
     catalog.PROBE_AGE: lambda probe: probe.age_seconds,
     catalog.PROBE_INTERVAL: lambda probe: probe.schedule.interval_seconds,
     catalog.PROBE_DROPPED_ROWS: lambda probe: float(probe.dropped_rows),
 }
 
 
-def _reader(
-    probes: Sequence[Probe], value: Callable[[Probe], float]
-) -> Callable[[], list[tuple[Labels, Child]]]:
+def _reader(probes: Sequence[Probe], value: Callable[[Probe], float]) -> _Series:
     return lambda: [
         ((probe.schedule.name,), [number]) for probe in probes if not math.isnan(number := value(probe))
     ]

@@ -49,9 +49,22 @@ class SettingsError(ClawError):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Text that no log, message or repr shows."""
+    """Text that no log, message or repr shows.
+
+    Attributes:
+        value: The text.
+        path: The file that it was read from, if it was.
+    """
 
     value: str = field(repr=False)
+    path: Path | None = field(default=None, compare=False)
+
+    def fresh(self) -> str:
+        """Give what the file holds now; what it held before where it cannot be read."""
+        try:
+            return (self.path and _content_of(self.path)) or self.value
+        except (OSError, UnicodeDecodeError):
+            return self.value
 
     def __str__(self) -> str:
         """Give a mask."""
@@ -72,6 +85,10 @@ def _secret_url(value: Value, reader: Text) -> Secret | None:
     return None if text is None else Secret(text)
 
 
+def _provider_url(value: Value) -> Secret | None:
+    return _secret_url(value, _PROVIDER_URL)
+
+
 def _postgres_dsn(value: Value) -> Secret | None:
     return _secret_url(value, _DSN)
 
@@ -86,14 +103,18 @@ def _secret_file(value: Value) -> Secret | None:
     if path is None:
         return None
     try:
-        content = Path(path).read_text(encoding="utf-8").strip("\r\n")
+        content = _content_of(Path(path))
     except (OSError, UnicodeDecodeError) as error:
         value.refuse(f"cannot be read ({error}); write the secret into it and let this user read it")
         return None
     if not content:
         value.refuse("is an empty file; write the secret into it")
         return None
-    return Secret(content)
+    return Secret(content, Path(path))
+
+
+def _content_of(secret_file: Path) -> str:
+    return secret_file.read_text(encoding="utf-8").strip("\r\n")
 
 
 def _port_complaint(url: str) -> str | None:
@@ -161,9 +182,17 @@ _REDIS_URL: Final = Text(
     secret=True,
 )
 
+_PROVIDER_URL: Final = Text(
+    pattern=r"https?://[^/\s]+/\S+",
+    expected="the whole address that requests go to, such as https://api.openai.com/v1/chat/completions,",
+    rules=(_port_complaint,),
+    secret=True,
+)
+_LABEL_TEXT: Final = Text(pattern=r"\S{1,128}", expected="a name without spaces of at most 128 characters")
+
 
 # -- Rules that join several keys ----------------------------------------------------------------------------
-def _deadline_complaint(probe: Host | Postgres | Redis | Query) -> str | None:
+def _deadline_complaint(probe: Host | Postgres | Redis | Query | Canary) -> str | None:
     if probe.timeout_seconds <= probe.interval_seconds:
         return None
     return (
@@ -239,6 +268,15 @@ class Postgres:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A key of Redis that entries wait in."""
+
+    name: str = key(Text(expected="the key of a list, stream, hash, set or sorted set"))
+    timestamp_field: str = key(Text(expected="a field of an entry such as enqueued_at"), "")
+    priority_separator: str = key(Text(pattern=r"(?s).+", expected="what kombu calls sep"), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redis:
     """A Redis server, with the queues and keys to count."""
 
@@ -247,7 +285,7 @@ class Redis:
     password_file: Secret | None = key(_secret_file, None)
     interval_seconds: float = key(_INTERVAL, 15.0)
     timeout_seconds: float = key(_TIMEOUT, 5.0)
-    queues: tuple[str, ...] = key(ListOf(Text(expected="the key of a list, stream, set or sorted set")), ())
+    queues: tuple[Queue, ...] = key(ListOf(Table(Queue, short="name")), ())
     key_patterns: tuple[str, ...] = key(ListOf(Text(expected="a pattern such as session:*")), ())
     max_scanned_keys: int = key(Number(1, 100_000_000, whole=True, unit="keys"), 100_000)
 
@@ -286,6 +324,22 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """A small request to an AI provider, made at an interval."""
+
+    provider: str = key(_LABEL_TEXT)
+    model: str = key(_LABEL_TEXT)
+    api: str = key(Choice(("openai", "anthropic")), "openai")
+    url: Secret = key(_provider_url)
+    key_file: Secret | None = key(_secret_file, None)
+    # Each run is a request that costs money.
+    interval_seconds: float = key(Number(60, 86_400, unit="seconds"), 300.0)
+    timeout_seconds: float = key(_TIMEOUT, 30.0)
+    max_tokens: int = key(Number(1, 64, whole=True, unit="tokens"), 1)
+    max_tokens_parameter: str = key(Choice(("max_tokens", "max_completion_tokens")), "max_tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole of ``exporter.yml``."""
 
@@ -297,6 +351,9 @@ class Settings:
     postgres: tuple[Postgres, ...] = key(ListOf(Table(Postgres, (_deadline_complaint,))), ())
     redis: tuple[Redis, ...] = key(ListOf(Table(Redis, (_deadline_complaint,))), ())
     queries: tuple[Query, ...] = key(ListOf(Table(Query, (_deadline_complaint,))), ())
+    canaries: tuple[Canary, ...] = key(
+        ListOf(Table(Canary, (_deadline_complaint,), declares="canary", identity=("provider", "model"))), ()
+    )
 
     def secrets(self) -> tuple[str, ...]:
         """Give every secret in these settings, for a log that masks them."""
@@ -346,6 +403,7 @@ def _parts(settings: Settings) -> Iterator[object]:
     yield settings.auth
     yield from settings.postgres
     yield from settings.redis
+    yield from settings.canaries
 
 
 def _secrets_of(part: object) -> Iterator[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from claw_exporter import catalog
 from claw_exporter.errors import ClawError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ Classified = tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ..
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 15.0
+JITTER_RATIO: Final = 0.25
 
 _ConnectionT = TypeVar("_ConnectionT")
 
@@ -64,22 +67,25 @@ class Schedule:
     timeout_seconds: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Link(Generic[_ConnectionT]):
     """The one connection to a target: made when needed, dropped after any error, never two at a time.
 
-    Attempts that fail are followed by pauses that grow from `FIRST_PAUSE_SECONDS` to `LONGEST_PAUSE_SECONDS`.
+    Attempts that fail are followed by pauses that grow from `FIRST_PAUSE_SECONDS` to `LONGEST_PAUSE_SECONDS`,
+    each shortened by up to a quarter: targets that a server's end took away do not all come back at once.
 
     Attributes:
         connect: Opens a connection.
         discard: Closes one at once, without waiting for the target.
         clock: Seconds, steadily growing.
+        chance: Gives a number from 0 to 1, by which a pause is shortened.
         turn: For `Collector.turn`.
     """
 
     connect: Callable[[], Awaitable[_ConnectionT]]
     discard: Callable[[_ConnectionT], None]
     clock: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _connection: _ConnectionT | None = None
     _attempt: int = 0
@@ -125,7 +131,9 @@ class Link(Generic[_ConnectionT]):
         return left if self._failures and left > 0 else None
 
     def _failed(self, error: BaseException) -> None:
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._failures)
+        # The exponent is bounded too: a target may be away for weeks, and 2.0**1024 is too large for a float.
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures, 10))
+        pause *= 1 - JITTER_RATIO * self.chance()
         self._failures += 1
         self._retry_at = self.clock() + pause
         self._error = error if isinstance(error, Exception) else TimeoutError("no answer while connecting")
@@ -139,19 +147,27 @@ class Collector(ABC):
         link: The connection to the target, shared by all who ask that target; None where none is needed.
         metrics: What `collect` may report.
         up: Metric that is 1 while `collect` succeeds and 0 while it does not, if there is one.
-        up_labels: Label values of ``up``.
+        took: Metric for the duration of the last run, if there is one.
+        up_labels: Label values of ``up`` and ``took``.
         errors: Kinds of exception with the error type they mean; the first that fits counts.
+        error_types: What a run may fail with.
+        origin: What the collector was made from; one with an equal origin does the same.
         turn: Held during a run: one connection answers one question at a time.
     """
 
     metrics: tuple[Metric, ...]
     up: Gauge | None = None
+    took: Gauge | None = None
     up_labels: Labels = ()
     errors: Classified = ()
+    error_types: tuple[str, ...] = catalog.PROBE_ERROR_TYPES
 
-    def __init__(self, schedule: Schedule, link: Link[Any] | None = None) -> None:
+    def __init__(
+        self, schedule: Schedule, link: Link[Any] | None = None, *, origin: tuple[Hashable, ...] = ()
+    ) -> None:
         self.schedule = schedule
         self.link = link
+        self.origin = origin or (self,)
         self.turn = link.turn if link else asyncio.Lock()
 
     @abstractmethod

@@ -41,7 +41,8 @@ class HostCollector(Collector):
                 name="host",
                 interval_seconds=settings.interval_seconds,
                 timeout_seconds=settings.timeout_seconds,
-            )
+            ),
+            origin=(settings,),
         )
         self._mountpoints = settings.mountpoints
         self._cpu: tuple[float, float] | None = None

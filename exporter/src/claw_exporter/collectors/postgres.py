@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -49,7 +50,8 @@ def link_to(target: Postgres) -> PostgresLink:
     async def connect() -> asyncpg.Connection[asyncpg.Record]:
         return await asyncpg.connect(
             target.dsn.value,
-            password=target.password_file.value if target.password_file else None,
+            # Read for each connection: a password that was changed needs no restart.
+            password=await asyncio.to_thread(target.password_file.fresh) if target.password_file else None,
             timeout=target.timeout_seconds,
             statement_cache_size=0,  # a plan from before a migration would fail after it
             # Sent with the greeting, never with SET: behind PgBouncer, SET would make server connections of
@@ -75,6 +77,9 @@ class PostgresCollector(Collector):
     Args:
         target: Which.
         link: Made by `link_to` for the same target.
+
+    Attributes:
+        target: Which.
     """
 
     metrics = (catalog.POSTGRES_CONNECTIONS, catalog.POSTGRES_MAX_CONNECTIONS, catalog.POSTGRES_SIZE)
@@ -88,8 +93,10 @@ class PostgresCollector(Collector):
                 name=name, interval_seconds=target.interval_seconds, timeout_seconds=target.timeout_seconds
             ),
             link,
+            origin=(target,),
         )
         self._link = link
+        self.target = target
         self.up_labels = (target.name,)
 
     async def collect(self) -> Report:

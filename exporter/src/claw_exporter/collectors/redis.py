@@ -1,8 +1,9 @@
-"""A Redis server: whether it answers, how deep its queues are, how many keys match a pattern."""
+"""A Redis server: whether it answers, its queues, how many keys match a pattern."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 import redis.asyncio
@@ -11,15 +12,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from claw_exporter import catalog
-from claw_exporter.collectors.base import Classified, Collector, Labels, Link, ProbeError, Report, Schedule
+from claw_exporter.collectors.base import Classified, Collector, Labels, Link, Report, Schedule
+from claw_exporter.collectors.queues import measure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from claw_exporter.settings import Redis
 
 _SCAN_COUNT: Final = 1_000
-# Type of a key -> command that gives its number of entries.
-_LENGTHS: Final = {"list": "LLEN", "stream": "XLEN", "set": "SCARD", "zset": "ZCARD"}
-_NO_KEY: Final = "none"
 
 _ERRORS: Final[Classified] = (
     (redis.exceptions.AuthenticationError, "authentication"),
@@ -33,6 +34,8 @@ def link_to(target: Redis) -> Link[redis.asyncio.Redis]:
     """Make the one link to a server."""
 
     async def connect() -> redis.asyncio.Redis:
+        # Read for each connection: a password that was changed needs no restart.
+        password = await asyncio.to_thread(target.password_file.fresh) if target.password_file else None
         client = redis.asyncio.Redis.from_url(
             target.url.value,
             single_connection_client=True,
@@ -42,7 +45,7 @@ def link_to(target: Redis) -> Link[redis.asyncio.Redis]:
             retry=Retry(NoBackoff(), 0),
             socket_timeout=target.timeout_seconds,
             socket_connect_timeout=target.timeout_seconds,
-            password=target.password_file.value if target.password_file else None,
+            password=password,
         )
         try:
             await client.initialize()
@@ -68,13 +71,15 @@ class RedisCollector(Collector):
 
     Args:
         target: Which.
+        clock: Unix time.
     """
 
-    metrics = (catalog.QUEUE_DEPTH, catalog.REDIS_KEYS)
+    metrics = (catalog.QUEUE_DEPTH, catalog.QUEUE_OLDEST_AGE, catalog.REDIS_KEYS)
     up = catalog.REDIS_UP
     errors = _ERRORS
 
-    def __init__(self, target: Redis) -> None:
+    def __init__(self, target: Redis, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._link = link_to(target)
         name = f"redis/{target.name}"
         super().__init__(
@@ -82,6 +87,7 @@ class RedisCollector(Collector):
                 name=name, interval_seconds=target.interval_seconds, timeout_seconds=target.timeout_seconds
             ),
             self._link,
+            origin=(target,),
         )
         self._target = target
         self.up_labels = (target.name,)
@@ -90,32 +96,25 @@ class RedisCollector(Collector):
         """Ping, measure the queues, count the keys."""
         client, target = await self._link.get(), self._target
         await client.ping()
-        depths: dict[Labels, float] = {
-            (target.name, queue): float(await depth(client, queue)) for queue in target.queues
-        }
+        depths: dict[Labels, float] = {}
+        ages: dict[Labels, float] = {}
+        for queue in target.queues:
+            depth, age = await measure(client, queue, self._clock())
+            depths[target.name, queue.name] = float(depth)
+            if age is not None:
+                ages[target.name, queue.name] = age
         counts: dict[Labels, float] = {}
         dropped = 0
         for pattern in target.key_patterns:
             found, unseen = await count_keys(client, pattern, limit=target.max_scanned_keys)
             counts[target.name, pattern] = float(found)
             dropped += unseen
-        return Report({catalog.QUEUE_DEPTH.name: depths, catalog.REDIS_KEYS.name: counts}, dropped)
-
-
-async def depth(client: redis.asyncio.Redis, queue: str) -> int:
-    """Give the entries of a queue, 0 where it does not exist: Redis removes a list that became empty.
-
-    Raises:
-        ProbeError: The key holds something that is no queue.
-    """
-    kind = str(await client.type(queue))
-    if kind == _NO_KEY:
-        return 0
-    if kind not in _LENGTHS:
-        raise ProbeError(
-            "result", f"the key {queue!r} is a {kind}; a queue is one of {', '.join(sorted(_LENGTHS))}"
-        )
-    return int(await client.execute_command(_LENGTHS[kind], queue))  # type: ignore[no-untyped-call]  # untyped in redis
+        series = {
+            catalog.QUEUE_DEPTH.name: depths,
+            catalog.QUEUE_OLDEST_AGE.name: ages,
+            catalog.REDIS_KEYS.name: counts,
+        }
+        return Report(series, dropped)
 
 
 async def count_keys(client: redis.asyncio.Redis, pattern: str, *, limit: int) -> tuple[int, int]:

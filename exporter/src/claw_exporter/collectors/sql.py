@@ -39,6 +39,7 @@ class QueryCollector(Collector):
                 name=name, interval_seconds=query.interval_seconds, timeout_seconds=query.timeout_seconds
             ),
             link,
+            origin=(query, link),
         )
         self._query = query
         self._link = link
