@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import json
-import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -19,6 +18,8 @@ from claw_exporter.attempts import _outcome as outcome_of
 from claw_exporter.collectors.base import Collector, ProbeError, Report, Schedule
 
 if TYPE_CHECKING:
+    import ssl
+
     from claw_exporter.settings import Canary
 
 PROMPT: Final = "Say OK."
@@ -65,7 +66,7 @@ class CanaryCollector(Collector):
     async def collect(self) -> Report:
         """Ask, over a connection of its own: name resolution and TLS are part of what may fail."""
         if self._trust is None:
-            self._trust = await asyncio.to_thread(ssl.create_default_context)
+            self._trust = await asyncio.to_thread(httpx.create_ssl_context)
         headers = await asyncio.to_thread(self._headers)  # reads the key, which may have been changed
         timeout = self._canary.timeout_seconds
         async with httpx.AsyncClient(verify=self._trust, timeout=timeout, headers=headers) as client:
