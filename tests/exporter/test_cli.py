@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+import redis
 
 from claw_exporter.cli import main
+from claw_native.servers import MONITOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from claw_native.servers import Postgres, Redis
 
@@ -239,6 +242,180 @@ async def test_the_shipped_file_serves_real_servers(postgres: Postgres, redis_se
         assert f"\n{line}\n" in text
     assert "\nclaw_ai_business_last_message_age_seconds " in text
     assert [entry["event"] for entry in exporter.log] == ["started"]
+
+
+def test_targets_that_hang_do_not_slow_the_metrics(tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    with socket.socket() as silent:  # takes connections, and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        at = f"127.0.0.1:{silent.getsockname()[1]}"
+        slow = "interval_seconds: 60, timeout_seconds: 60"
+        path.write_text(
+            f"postgres: [{{name: db, dsn: 'postgresql://u:p@{at}/d', {slow}}}]\n"
+            f"redis: [{{name: cache, url: 'redis://{at}', {slow}}}]\n"
+            f"canaries: [{{provider: lab, model: m, url: 'http://{at}/v1', timeout_seconds: 60}}]\n"
+            f"queries:\n{metric('cats', 'SELECT 1 AS n')}"
+        )
+        with serving(path) as exporter:
+            for _ in range(3):  # each of the three has connected
+                silent.accept()[0].detach()
+            started = time.monotonic()
+            for _ in range(20):
+                text = exporter.get("/metrics", **{"X-Prometheus-Scrape-Timeout-Seconds": "0.5"})
+            assert (time.monotonic() - started) / 20 < 0.1
+            assert 'claw_ai_exporter_probe_success{probe="postgres/db"} 0.0' in text
+            exporter.process.terminate()
+            exporter.until("stopped")
+            assert exporter.process.wait(20) == 0
+
+
+# -- SIGHUP --------------------------------------------------------------------------------------------------
+def metric(name: str, sql: str, value: str = "n", labels: str = "") -> str:
+    """A query of one metric."""
+    return (
+        f'  - {{name: {name}, database: db, sql: "{sql}",\n     metrics: '
+        f"[{{name: {name}, help: A number., value: {value}, labels: [{labels}]}}]}}\n"
+    )
+
+
+async def test_a_signal_changes_what_changed_and_leaves_the_rest_alone(
+    postgres: Postgres, redis_server: Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "exporter.yml"
+    head = (
+        f"postgres: [{{name: db, dsn: '{postgres.monitor_dsn}'}}]\n"
+        f"redis: [{{name: cache, url: '{redis_server.url}', queues: [jobs]}}]\nqueries:\n"
+    )
+    path.write_text(
+        head
+        + metric("stays", "SELECT 1 AS n")
+        + metric("goes", "SELECT 2 AS n")
+        + metric("changes", "SELECT 3 AS n")
+    )
+    backends = (
+        f"SELECT pid FROM pg_stat_activity WHERE application_name = 'claw-exporter' AND usename = '{MONITOR}'"  # noqa: S608 - a constant
+    )
+    with serving(path) as exporter:
+        wait_until(lambda: ready(exporter))
+        assert has(exporter, "stays 1.0", "goes 2.0", "changes 3.0")
+        before, clients = postgres.query(backends), redis_clients(redis_server)
+        assert len(before.split()) == 1
+
+        path.write_text(
+            head
+            + metric("stays", "SELECT 1 AS n")
+            + metric("changes", "SELECT 4 AS n, 'x' AS kind", labels="kind")
+            + metric("comes", "SELECT 5 AS n")
+        )
+        exporter.process.send_signal(signal.SIGHUP)
+        told = exporter.until("settings read again")
+        text = exporter.get("/metrics")
+        assert "\ngoes " not in text
+        assert 'probe="query/goes"' not in text
+        assert "\nchanges 3.0" not in text
+        assert "\nstays 1.0" in text
+        assert told["kept"] == 3
+        assert (told["started"], told["ended"]) == (
+            ["query/changes", "query/comes"],
+            ["query/goes", "query/changes"],
+        )
+        wait_until(lambda: ready(exporter))
+        assert has(exporter, "stays 1.0", 'changes{kind="x"} 4.0', "comes 5.0")
+        assert (postgres.query(backends), redis_clients(redis_server)) == (before, clients)
+        states = json.loads(exporter.get("/readyz"))["probes"]
+        assert states["query/stays"]["runs"] == 1  # due once a minute: it was not run anew
+
+
+def test_a_wrong_file_leaves_the_old_settings_at_work_and_the_log_says_every_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    path.write_text("host: {enabled: true}")
+    with serving(path) as exporter:
+        wait_until(lambda: ready(exporter))
+        assert has(exporter, "claw_ai_exporter_config_last_reload_successful 1.0")
+        path.write_text("host: {enabled: maybe}\nhots: {}\n")
+        for _ in range(2):
+            exporter.process.send_signal(signal.SIGHUP)
+            told = exporter.until("the settings were not read again; the old ones stay")
+            assert told["mistakes"] == [
+                f"{path}:1: host.enabled 'maybe' is neither true nor false",
+                f"{path}:2: 'hots' is no setting; did you mean 'host'?",
+            ]
+            assert has(exporter, "claw_ai_exporter_config_last_reload_successful 0.0")
+            assert "\nclaw_ai_host_memory_total_bytes " in exporter.get("/metrics")
+        path.write_text("")
+        exporter.process.send_signal(signal.SIGHUP)
+        assert exporter.until("settings read again")["ended"] == ["host"]
+        assert has(exporter, "claw_ai_exporter_config_last_reload_successful 1.0")
+        assert "claw_ai_host_" not in exporter.get("/metrics")
+        exporter.process.terminate()
+        exporter.until("stopped")
+        assert exporter.process.wait(20) == 0
+
+
+def test_a_signal_changes_who_may_read_and_what_is_logged_and_says_what_needs_a_restart(
+    tmp_path: Path,
+) -> None:
+    path, token = tmp_path / "exporter.yml", tmp_path / "token"
+    path.write_text("")
+    token.write_text("s3cret")
+    with serving(path) as exporter:
+        assert "claw_ai_build_info" in exporter.get("/metrics")
+        path.write_text(f"auth: {{token_file: {token}}}\nlisten: {{host: 127.0.0.2}}\n")
+        exporter.process.send_signal(signal.SIGHUP)
+        assert exporter.until("settings read again")["needs_restart"] == "listen: 127.0.0.2:0"
+        with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+            exporter.get("/metrics")
+        refused.value.close()
+        assert "claw_ai_build_info" in exporter.get("/metrics", Authorization="Bearer s3cret")
+        path.write_text("log_level: error\nlisten: {port: many}\n")
+        exporter.process.send_signal(signal.SIGHUP)
+        exporter.until("the settings were not read again; the old ones stay")
+        path.write_text("log_level: error")
+        exporter.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: has(exporter, "claw_ai_exporter_config_last_reload_successful 1.0"))
+        exporter.process.terminate()
+        assert exporter.process.wait(20) == 0
+        assert exporter.process.stderr is not None
+        assert exporter.process.stderr.read() == ""  # neither "settings read again" nor "stopped"
+
+
+def test_a_signal_during_the_start_is_one_more_reading_and_many_are_safe(tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    os.mkfifo(path)  # who opens it waits for the other side: so it is known that the start is under way
+    argv: list[str | Path] = [PROGRAM, "serve", "--config", path, "--port", "0"]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            with path.open("w") as pipe:
+                process.send_signal(signal.SIGHUP)
+                pipe.write("host: {enabled: true}")
+            exporter = Served(process)
+            path.write_text("host: {enabled: false}")
+            assert exporter.until("settings read again")["ended"] == ["host"]
+            path.unlink()
+            path.write_text("")
+            for _ in range(20):
+                process.send_signal(signal.SIGHUP)
+            assert exporter.until("settings read again")["ended"] == []
+            assert exporter.get("/healthz") == "ok\n"
+        finally:
+            process.kill()
+
+
+def has(exporter: Served, *lines: str) -> bool:
+    return set(lines) <= set(exporter.get("/metrics").splitlines())
+
+
+def redis_clients(server: Redis) -> list[str]:
+    with redis.Redis.from_url(server.url) as client:
+        return [entry["id"] for entry in client.client_list() if entry["name"] == "claw-exporter"]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def ready(exporter: Served) -> bool:

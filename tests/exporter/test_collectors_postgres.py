@@ -16,6 +16,7 @@ from claw_exporter.settings import Postgres, Secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import pytest
 
@@ -85,6 +86,42 @@ async def test_a_wrong_password_is_its_own_kind_of_error(postgres: Server) -> No
     async with running(probe_of(dsn)) as probe:
         await probe.run()
     assert probe.state.error_type == "authentication"
+
+
+async def test_a_password_that_is_changed_is_read_from_its_file_for_the_next_connection(
+    postgres: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("claw\n")
+    target = Postgres(
+        name="main",
+        dsn=Secret(f"postgresql://claw_exporter@127.0.0.1:{postgres.port}/claw"),
+        password_file=Secret("claw", file),
+    )
+    now = 0.0
+    link = link_to(target)
+    link.clock = lambda: now
+    async with running(Probe(PostgresCollector(target, link), stale_after_seconds=60)) as probe:
+        await probe.run()
+        assert probe.state.error_type == ""
+        try:
+            postgres.query("ALTER ROLE claw_exporter PASSWORD 'fresh'")
+            postgres.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'claw_exporter'"
+            )
+            await probe.run()
+            assert probe.state.error_type == "connection"
+            await probe.run()
+            assert probe.state.error_type == "authentication"
+            file.write_text("fresh\n")
+            await probe.run()
+            assert probe.state.error_type == "authentication"  # no attempt is made during the pause
+            now += 1
+            await probe.run()
+            assert probe.state.error_type == ""
+            assert link.retry_seconds() is None
+        finally:
+            postgres.query("ALTER ROLE claw_exporter PASSWORD 'claw'")
 
 
 async def test_a_database_that_does_not_exist_is_a_failed_connection(postgres: Server) -> None:

@@ -15,6 +15,7 @@ from claw_exporter.settings import Queue, Redis, Secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
     from claw_native.servers import Redis as Server
 
@@ -141,6 +142,64 @@ async def test_a_wrong_password_is_its_own_kind_of_error(
     finally:
         client.config_set("requirepass", "")
     assert (wrong.state.error_type, right.state.error_type) == ("authentication", "")
+
+
+async def test_a_password_that_is_changed_is_read_from_its_file_for_the_next_connection(
+    client: redis.Redis, make_probe: Callable[..., Probe], tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("first\n")
+    client.config_set("requirepass", "first")
+    try:
+        probe = make_probe(password_file=Secret("first", file))
+        link, now = probe.collector.link, 0.0
+        assert link is not None
+        link.clock = lambda: now
+        await probe.run()
+        assert probe.state.error_type == ""
+        client.config_set("requirepass", "second")
+        client.client_kill_filter(_type="normal", skipme=True)
+        for error_type in ("connection", "authentication", "authentication"):
+            await probe.run()
+            assert probe.state.error_type == error_type
+        file.write_text("second\n")
+        await probe.run()
+        assert probe.state.error_type == "authentication"  # no attempt is made during the pause
+        now += 1
+        await probe.run()
+        assert probe.state.error_type == ""
+    finally:
+        client.config_set("requirepass", "")
+
+
+async def test_attempts_grow_apart_while_a_server_is_away_and_start_afresh_once_it_was_there(
+    redis_server: Server, make_probe: Callable[..., Probe]
+) -> None:
+    probe = make_probe()
+    link, now, pauses = probe.collector.link, 0.0, []
+    assert link is not None
+    link.clock = lambda: now
+    redis_server.stop()
+    for _ in range(6):
+        for _ in range(3):  # only the first is an attempt
+            await probe.run()
+        assert probe.state.error_type == "connection"
+        pause = link.retry_seconds()
+        assert pause is not None
+        pauses.append(pause)
+        now += pause
+    assert [
+        most * 0.75 <= pause <= most for pause, most in zip(pauses, (1, 2, 4, 8, 15, 15), strict=True)
+    ] == ([True] * 6)
+    redis_server.start()
+    await probe.run()
+    assert probe.state.error_type == ""
+    redis_server.stop()
+    await probe.run()
+    await probe.run()
+    pause = link.retry_seconds()
+    assert pause is not None
+    assert pause <= 1
 
 
 def test_errors_of_the_driver_are_sorted() -> None:

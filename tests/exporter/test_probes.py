@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from claw_exporter.probes import Probe, Probes, one_line
 from claw_exporter.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 DEPTH = spec.Gauge(name="depth", help="How deep.", labels=("pool",), home="process")
 UP = spec.Gauge(name="up_here", help="Is it.", labels=("target",), home="process")
@@ -317,6 +318,149 @@ async def test_two_probes_may_report_the_same_metric() -> None:
     for probe in probes.all:
         await probe.run()
     assert lines(store, "depth") == {'depth{pool="a"} 1.0', 'depth{pool="b"} 2.0'}
+
+
+# -- Other settings ------------------------------------------------------------------------------------------
+class Made(Scripted):
+    """Made from something, with a link that others may share."""
+
+    def __init__(self, origin: str, *script: Callable[[], Awaitable[Report]], link: Link[int]) -> None:
+        super().__init__(*script, name=origin, interval=600)
+        self.origin = (origin,)
+        self.link = link
+        self.turn = link.turn
+
+
+class Line:
+    """A link, and what became of its connections."""
+
+    def __init__(self) -> None:
+        self.dropped: list[int] = []
+        self.opened = 0
+        self.link: Link[int] = Link(self.open, self.dropped.append)
+
+    async def open(self) -> int:
+        self.opened += 1
+        return self.opened
+
+    def asks(self, **numbers: float) -> Callable[[], Awaitable[Report]]:
+        async def ask() -> Report:
+            await self.link.get()
+            return await gives(0, **numbers)()
+
+        return ask
+
+
+@asynccontextmanager
+async def running(probes: Probes) -> AsyncIterator[None]:
+    task = asyncio.create_task(probes.run())
+    await settled(probes)
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def settled(probes: Probes) -> None:
+    async with asyncio.timeout(10):
+        while any(not probe.state.runs for probe in probes.all):  # noqa: ASYNC110 - the state is the event
+            await asyncio.sleep(0.001)
+
+
+async def test_a_probe_with_the_same_origin_goes_on_with_its_connection_and_its_counts() -> None:
+    line = Line()
+    probes = Probes([Made("same", line.asks(a=1), link=line.link)], stale_after_seconds=60)
+    async with running(probes):
+        (before,) = probes.all
+        before.errors["query"] += 3
+        change = probes.replace([Made("same", line.asks(a=9), link=Line().link)], stale_after_seconds=7)
+        assert probes.all == (before,)
+        assert dict(before.series("depth")) == {("a",): 1}
+        assert (before.errors["query"], before.stale_after_seconds, before.state.runs) == (3, 7, 1)
+        assert (change.kept, change.started, change.ended) == (("same",), (), ())
+        assert (line.opened, line.dropped) == (1, [])
+
+
+async def test_a_probe_that_is_gone_disappears_and_lets_go_of_its_target() -> None:
+    line = Line()
+    probes = Probes([Made("gone", line.asks(a=1), link=line.link)], stale_after_seconds=60)
+    async with running(probes):
+        change = probes.replace([], stale_after_seconds=60)
+        assert line.dropped == [1]
+        assert (change.kept, change.started, change.ended) == ((), (), ("gone",))
+        store = Store()
+        probes.register(store)
+        assert not lines(store, "depth")
+        assert not lines(store, "claw_ai_exporter_probe_success")
+
+
+async def test_a_new_probe_starts_at_once_and_from_nothing() -> None:
+    line = Line()
+    probes = Probes([Made("old", line.asks(a=1), link=line.link)], stale_after_seconds=60)
+    async with running(probes):
+        probes.replace([Made("new", line.asks(b=2), link=line.link)], stale_after_seconds=60)
+        await settled(probes)
+        (fresh,) = probes.all
+        assert dict(fresh.series("depth")) == {("b",): 2}
+        assert (line.opened, line.dropped) == (1, [])  # the connection is the old one's
+
+
+async def test_before_it_runs_the_probes_may_change_too() -> None:
+    line = Line()
+    probes = Probes([Made("old", line.asks(a=1), link=line.link)], stale_after_seconds=60)
+    probes.replace([Made("new", line.asks(b=2), link=line.link)], stale_after_seconds=60)
+    async with running(probes):
+        assert [probe.schedule.name for probe in probes.all] == ["new"]
+    assert line.opened == 1
+
+
+async def test_a_run_over_a_shared_connection_may_end_and_is_the_last() -> None:
+    line = Line()
+    release, entered = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> Report:
+        await line.link.get()
+        entered.set()
+        await release.wait()
+        return Report({})
+
+    gone, stays = Made("gone", slow, link=line.link), Made("stays", line.asks(a=1), link=line.link)
+    probes = Probes([gone, stays], stale_after_seconds=60)
+    task = asyncio.create_task(probes.run())
+    await asyncio.wait_for(entered.wait(), 5)
+    probes.replace([stays], stale_after_seconds=60)
+    assert not line.dropped
+    release.set()
+    await settled(probes)
+    assert (gone.runs, stays.runs, line.opened, line.dropped) == (1, 1, 1, [])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not probes._tasks
+
+
+async def test_a_run_over_a_connection_of_its_own_is_cut_off() -> None:
+    line = Line()
+    entered, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> Report:
+        await line.link.get()
+        entered.set()
+        try:
+            return await hangs()
+        finally:
+            ended.set()
+
+    probes = Probes([Made("gone", slow, link=line.link)], stale_after_seconds=60)
+    task = asyncio.create_task(probes.run())
+    await asyncio.wait_for(entered.wait(), 5)
+    probes.replace([], stale_after_seconds=60)
+    assert line.dropped == [1]
+    await asyncio.wait_for(ended.wait(), 5)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 def test_an_error_is_described_in_one_line() -> None:
