@@ -6,7 +6,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
+import subprocess
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,7 +21,8 @@ from claw_exporter import ArgumentError, Auth, Metrics, MetricsMiddleware, auth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+DOCUMENT = Path(__file__).parents[2] / "docs/EXPORTER.md"
 
 
 @pytest.fixture
@@ -185,3 +189,28 @@ def test_what_cannot_work_is_said_at_the_start(
     }
     with pytest.raises(ArgumentError, match=expected):
         Auth(**given)  # type: ignore[arg-type]  # a mistake of the caller
+
+
+# -- What docs/EXPORTER.md shows -----------------------------------------------------------------------------
+def shown(language: str, beginning: str) -> str:
+    pattern = rf"^```{language}\n({re.escape(beginning)}.*?)^```"
+    (block,) = re.findall(pattern, DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    return str(block)
+
+
+async def test_the_line_that_the_document_shows_works(tmp_path: Path) -> None:
+    (tmp_path / "metrics_password").write_text("s3cret")
+    code = shown("python", "from claw_exporter import Auth, metrics").replace("/run/secrets", str(tmp_path))
+    app = Starlette()
+    exec(compile(code, str(DOCUMENT), "exec"), {"app": app})  # noqa: S102 - our own page
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
+        assert (await client.get("/metrics")).status_code == 401
+        assert (await client.get("/metrics", auth=("prometheus", "s3cret"))).status_code == 200
+
+
+def test_the_scrape_jobs_that_the_document_shows_are_valid(tools: Path, tmp_path: Path) -> None:
+    (tmp_path / "prometheus.yml").write_text(shown("yaml", "scrape_configs:"))
+    path = tmp_path / "prometheus.yml"
+    command: list[str | Path] = [tools / "promtool", "check", "config", "--syntax-only", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

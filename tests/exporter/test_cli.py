@@ -53,6 +53,15 @@ def test_check_passes_the_shipped_file(capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
+def test_check_counts_canaries_where_there_are_any(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "exporter.yml"
+    path.write_text("canaries: [{provider: lab, model: m, url: 'http://h/v1'}]")
+    assert main(["check", str(path)], {}) == 0
+    assert capsys.readouterr().out.endswith("host off, 1 canary\n")
+
+
 def test_check_tells_every_mistake_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "exporter.yml"
     path.write_text("listen: {port: many}\nhots: {}\nlog_level: loud\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import celery
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     Measured = Callable[..., Awaitable[Measure]]
 
+DOCUMENT = Path(__file__).parents[2] / "docs/EXPORTER.md"
 NOW = 1_800_000_000.0
 
 
@@ -152,14 +155,14 @@ def app(redis_server: Server) -> Iterator[celery.Celery]:
 
 @pytest.fixture
 def stamped() -> Iterator[None]:
-    """What docs/EXPORTER.md tells the producer to do."""
-
-    def stamp(headers: dict[str, Any], **_: object) -> None:
-        headers["enqueued_at"] = time.time()
-
-    celery.signals.before_task_publish.connect(stamp)
+    """What docs/EXPORTER.md tells the producer to do, as it stands there."""
+    (code,) = re.findall(
+        r"^```python\n(import time\n.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL
+    )
+    namespace: dict[str, Any] = {}
+    exec(compile(code, str(DOCUMENT), "exec"), namespace)  # noqa: S102 - our own page
     yield
-    celery.signals.before_task_publish.disconnect(stamp)
+    celery.signals.before_task_publish.disconnect(namespace["stamp"])
 
 
 @pytest.mark.usefixtures("stamped")

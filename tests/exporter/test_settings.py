@@ -12,7 +12,16 @@ import pytest
 
 from claw_exporter import spec
 from claw_exporter.catalog import CATALOG
-from claw_exporter.settings import ENVIRONMENT, QueryMetric, Secret, Settings, SettingsError, every_key, load
+from claw_exporter.settings import (
+    ENVIRONMENT,
+    QueryMetric,
+    Queue,
+    Secret,
+    Settings,
+    SettingsError,
+    every_key,
+    load,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +143,53 @@ def test_the_mistakes_that_the_document_shows_are_what_is_said(tmp_path: Path) -
     assert f"\nclaw-exporter: exporter.yml has 2 mistakes:\n{said}\n```\n" in DOCUMENT.read_text()
 
 
+def test_what_the_shipped_file_shows_in_comments_has_no_mistakes(
+    read: Callable[..., Settings], tmp_path: Path
+) -> None:
+    text = EXAMPLE.read_text()
+    auth, queues, canaries = (
+        re.search(pattern, text, re.MULTILINE)
+        for pattern in (
+            r"(?:^# auth:\n)(?:^#   .*\n)+",
+            r"(?:^    # queues:\n)(?:^    #   .*\n)+",
+            r"(?:^# canaries:\n)(?:^#   .*\n)+",
+        )
+    )
+    assert auth
+    assert queues
+    assert canaries
+    shown = re.sub(r"^ *# ", "", auth[0] + canaries[0], flags=re.MULTILINE)
+    queues_shown = re.sub(r"^    # ", "      ", queues[0], flags=re.MULTILINE)
+    for name in ("exporter_password", "exporter_token", "openai_key"):
+        (tmp_path / name).write_text("s3cret")
+    settings = read(
+        shown.replace("/run/secrets", str(tmp_path))
+        + "redis:\n  - name: cache\n    url: redis://h\n"
+        + textwrap.indent(textwrap.dedent(queues_shown), "    ")
+    )
+    assert settings.auth is not None
+    assert [(queue.name, queue.timestamp_field) for queue in settings.redis[0].queues] == [
+        ("celery", ""),
+        ("unacked", ""),
+        ("jobs", "at"),
+        ("letters", ""),
+    ]
+    assert settings.redis[0].queues[3].priority_separator == ":"
+    (canary,) = settings.canaries
+    assert (canary.interval_seconds, canary.max_tokens) == (300, 1)
+
+
+def test_the_canaries_that_the_document_shows_have_no_mistakes(
+    read: Callable[..., Settings], tmp_path: Path
+) -> None:
+    (block,) = re.findall(r"^```yaml\n(canaries:.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    for name in ("openai_key", "anthropic_key"):
+        (tmp_path / name).write_text("s3cret")
+    settings = read(block.replace("/run/secrets", str(tmp_path)))
+    assert [canary.api for canary in settings.canaries] == ["openai", "anthropic"]
+    assert {"s3cret"} <= set(settings.secrets())
+
+
 def written(default: object) -> str:
     """A default, as the document's table writes it."""
     match default:
@@ -184,6 +240,20 @@ def test_secrets_come_from_files_without_the_end_of_the_line(
     settings = read(f"auth: {{token_file: {tmp_path / 'secret'}}}")
     assert settings.auth is not None
     assert settings.auth.token_file == Secret("s3cret")
+
+
+def test_a_secret_is_fresh_from_its_file_as_long_as_that_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    secret = Secret("old", path)
+    path.write_text("new\n")
+    assert secret.fresh() == "new"
+    path.write_text("\n")
+    assert secret.fresh() == "old"
+    path.write_bytes(b"\xff")
+    assert secret.fresh() == "old"
+    path.unlink()
+    assert secret.fresh() == "old"
+    assert Secret("text").fresh() == "text"
 
 
 def test_an_empty_secret_file_is_a_mistake(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -262,6 +332,68 @@ def test_a_query_must_name_a_database(refused: Callable[..., str]) -> None:
 )
 def test_a_wrong_metric_is_refused(refused: Callable[..., str], metric: str, expected: str) -> None:
     assert expected in refused(query(metric))
+
+
+def canary(more: str = "") -> str:
+    return f"  - {{provider: lab, model: m, url: 'http://h/v1/chat/completions'{more}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (
+            ", interval_seconds: 5",
+            "canaries[0].interval_seconds '5' is out of range; a number of seconds from 60",
+        ),
+        (", timeout_seconds: 400", "has timeout_seconds 400 above interval_seconds 300"),
+        (", max_tokens: 0", "canaries[0].max_tokens '0' is out of range"),
+        (", max_tokens: 1.5", "canaries[0].max_tokens '1.5' is not a whole number"),
+        (", max_tokens_parameter: tokens", "'tokens' is none of: max_tokens, max_completion_tokens"),
+        (", api: cohere", "canaries[0].api 'cohere' is none of: openai, anthropic"),
+        (", key_file: /nowhere", "canaries[0].key_file '/nowhere' cannot be read"),
+        (", key: sk-hunter2", "canaries[0] 'key' is no setting"),
+    ],
+)
+def test_a_wrong_canary_is_refused(refused: Callable[..., str], more: str, expected: str) -> None:
+    said = refused(f"canaries:\n{canary(more)}")
+    assert expected in said
+    assert "hunter2" not in said
+
+
+def test_a_canary_that_stands_twice_is_refused(refused: Callable[..., str]) -> None:
+    assert refused(f"canaries:\n{canary()}{canary(', api: anthropic')}") == (
+        "exporter.yml:3: canaries[1] is the same canary as in line 2; give each its own"
+    )
+
+
+@pytest.mark.parametrize("url", ["api.openai.com/v1", "ftp://h/v1", "https://h", "https://u:hunter2@h:x/v1"])
+def test_a_wrong_address_of_a_canary_is_refused(refused: Callable[..., str], url: str) -> None:
+    said = refused(f"canaries: [{{provider: a, model: m, url: '{url}'}}]")
+    assert "canaries[0].url" in said
+    assert "hunter2" not in said
+
+
+def test_a_queue_may_be_its_name_alone_or_say_more(read: Callable[..., Settings]) -> None:
+    settings = read(
+        "redis: [{name: r, url: 'redis://h', queues: [mail, {name: jobs, timestamp_field: meta.at}]}]"
+    )
+    assert settings.redis[0].queues == (Queue(name="mail"), Queue(name="jobs", timestamp_field="meta.at"))
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [
+        (
+            "[a]",
+            "redis[0].queues[0] is a list (lines that begin with -); a mapping (key: value) belongs here",
+        ),
+        ("''", "redis[0].queues[0] '' does not fit; the key of a list, stream"),
+        ("{nmae: a, name: a}", "'nmae' is no setting; did you mean 'name'?"),
+        ("{timestamp_field: at}", "redis[0].queues[0] lacks 'name'; add it"),
+    ],
+)
+def test_a_wrong_queue_is_refused(refused: Callable[..., str], queue: str, expected: str) -> None:
+    assert expected in refused(f"redis: [{{name: r, url: 'redis://h', queues: [{queue}]}}]")
 
 
 def test_two_metrics_of_the_same_family_are_refused(refused: Callable[..., str]) -> None:
