@@ -21,7 +21,7 @@ import asyncpg
 import pytest
 import redis
 
-from claw_exporter.cli import main
+from claw_exporter.cli import _is_exporter, main, running
 from claw_native.servers import MONITOR
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def test_a_missing_module_that_is_no_extra_is_not_hidden(monkeypatch: pytest.Mon
         (["--help"], "CLAW_EXPORTER_CONFIG"),
         (["check", "--help"], "Reports every mistake"),
         (["serve", "--help"], "--port PORT"),
+        (["reload", "--help"], "--pid NUMBER"),
         (["--version"], "."),
     ],
 )
@@ -382,7 +383,8 @@ def test_a_signal_changes_who_may_read_and_what_is_logged_and_says_what_needs_a_
         exporter.until("the settings were not read again; the old ones stay")
         path.write_text("log_level: error")
         exporter.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: has(exporter, "claw_ai_exporter_config_last_reload_successful 1.0"))
+        mended = "claw_ai_exporter_config_last_reload_successful 1.0\n"
+        wait_until(lambda: mended in exporter.get("/metrics", Authorization="Bearer s3cret"))
         exporter.process.terminate()
         assert exporter.process.wait(20) == 0
         assert exporter.process.stderr is not None
@@ -409,6 +411,55 @@ def test_a_signal_during_the_start_is_one_more_reading_and_many_are_safe(tmp_pat
             assert exporter.get("/healthz") == "ok\n"
         finally:
             process.kill()
+
+
+def test_the_command_finds_the_exporter_and_tells_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "exporter.yml").write_text("")
+    with serving(tmp_path / "exporter.yml") as exporter:
+        assert exporter.process.pid in running()
+        assert main(["reload", "--pid", str(exporter.process.pid)], {}) == 0
+        assert exporter.until("settings read again")["kept"] == 0
+        assert capsys.readouterr().out == (
+            f"told process {exporter.process.pid}; its log says what came of it\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "said"),
+    [
+        ([], 1, "claw-exporter: exporters that run here: none\n"),
+        ([17, 18], 1, "claw-exporter: exporters that run here: 17, 18; name one with --pid\n"),
+        ([2**22 + 1], 1, "claw-exporter: cannot tell process 4194305 (No such process)\n"),
+    ],
+)
+def test_the_command_says_why_it_told_nobody(
+    found: list[int],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("claw_exporter.cli.running", lambda: found)
+    assert main(["reload"], {}) == code
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("/usr/bin/python3 /opt/bin/claw-exporter serve", True),
+        ("python -m claw_exporter.cli serve --port 0", True),
+        ("python /opt/bin/claw-exporter check serve.yml", False),
+        ("python -m claw_exporter.render serve", False),
+        ("timeout 60 claw-exporter serve", False),
+        ("vi claw-exporter serve", False),
+        ("", False),
+    ],
+)
+def test_an_exporter_is_known_by_its_command_line(words: str, expected: bool) -> None:  # noqa: FBT001 - a parameter
+    assert _is_exporter(words.split()) is expected
 
 
 def has(exporter: Served, *lines: str) -> bool:

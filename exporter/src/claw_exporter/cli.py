@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     }
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return int(options.run(Path(options.config), {**environment, **given}))
+        return int(options.run(options, {**environment, **given}))
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA_MODULES:
@@ -87,10 +87,20 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     serve.add_argument("--host", metavar="ADDRESS", help="address to listen on, before the configuration's")
     serve.add_argument("--port", metavar="PORT", help="port to listen on, before the configuration's; 0: any")
     serve.set_defaults(run=_serve)
+
+    reload = commands.add_parser(
+        "reload",
+        help="let the running exporter read its configuration again",
+        description="Sends SIGHUP to the exporter that runs on this machine, or in this container. Its log "
+        "says what came of it.",
+    )
+    reload.add_argument("--pid", type=int, metavar="NUMBER", help="the process, where several exporters run")
+    reload.set_defaults(run=_reload)
     return parser
 
 
-def _check(config: Path, environment: Mapping[str, str]) -> int:
+def _check(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    config = Path(options.config)
     settings = _load(config, environment)
     if settings is None:
         return MISUSED
@@ -106,8 +116,9 @@ def _check(config: Path, environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _serve(config: Path, environment: Mapping[str, str]) -> int:
+def _serve(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     wishes = _Wishes()
+    config = Path(options.config)
     import uvicorn  # noqa: PLC0415 - an extra: only asked for where it is used
 
     from claw_exporter import app, logs  # noqa: PLC0415 - they need the extras
@@ -170,6 +181,41 @@ class _Wishes:
         self._early = True
         if self._pass_on is not None:
             self._pass_on()
+
+
+def _reload(options: argparse.Namespace, _: Mapping[str, str]) -> int:
+    found = [options.pid] if options.pid else running()
+    if len(found) != 1:
+        numbers = f"{', '.join(map(str, found))}; name one with --pid" if found else "none"
+        _complain(f"exporters that run here: {numbers}")
+        return FAILED
+    try:
+        os.kill(found[0], signal.SIGHUP)
+    except OSError as error:
+        _complain(f"cannot tell process {found[0]} ({error.strerror})")
+        return FAILED
+    sys.stdout.write(f"told process {found[0]}; its log says what came of it\n")
+    return 0
+
+
+def running() -> list[int]:
+    """Give the numbers of the processes that are exporters: Python with ``claw-exporter serve``."""
+    import psutil  # noqa: PLC0415 - an extra: only asked for where it is used
+
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if _is_exporter(process.info["cmdline"] or [])
+    ]
+
+
+def _is_exporter(words: Sequence[str]) -> bool:
+    match words:
+        case [python, script, *others] if Path(python).name.startswith("python"):
+            ours = Path(script).name == "claw-exporter" or [script, *others[:1]] == ["-m", __spec__.name]
+            return ours and "serve" in others
+        case _:
+            return False
 
 
 def _load(config: Path, environment: Mapping[str, str]) -> Settings | None:

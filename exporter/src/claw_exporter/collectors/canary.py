@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from claw_exporter import catalog
-from claw_exporter.attempts import _outcome as outcome_of
+from claw_exporter.attempts import outcome as outcome_of
 from claw_exporter.collectors.base import Collector, ProbeError, Report, Schedule
 
 if TYPE_CHECKING:
