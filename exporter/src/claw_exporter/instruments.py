@@ -30,6 +30,7 @@ from claw_exporter.pools import Pools
 from claw_exporter.records import Records
 from claw_exporter.registry import Bridge, attach
 from claw_exporter.store import Store
+from claw_exporter.stores import Stores
 from claw_exporter.tracking import Tracker, innermost
 from claw_exporter.traffic import Traffic
 
@@ -316,14 +317,69 @@ class Metrics:
             pool: An asyncpg pool; a SQLAlchemy ``Engine``, ``AsyncEngine`` or ``QueuePool``; a redis
                 connection pool or client.
 
+        Waiting for its connections is measured too: ``claw_ai_db_pool_wait_seconds`` and
+        ``claw_ai_db_pool_timeouts_total``. The pool keeps its type and its behaviour.
+
         Raises:
             PoolTypeError: The object is none of these.
         """
         self._pools.watch(name, pool)
 
+    def watch_sqlalchemy(self, engine: object, *, name: str = "sqlalchemy") -> None:
+        """Measure every statement of a SQLAlchemy engine, and show its pool as `watch_pool` does.
+
+        ``claw_ai_db_operation_duration_seconds`` has the statement's verb as ``operation`` (of a closed list,
+        else ``other``), and ``connect`` for each connection that is opened. A statement ends when its cursor
+        was executed, before its rows are fetched; ``executemany`` is one. Watching again changes nothing.
+
+        Args:
+            engine: An ``Engine`` or ``AsyncEngine`` (SQLAlchemy 1.4 or later).
+            name: Of its pool.
+
+        Raises:
+            ArgumentError: The object is none of these.
+        """
+        self._stores.watch_sqlalchemy(engine, name)
+
+    def watch_asyncpg(self, pool: object, *, name: str = "asyncpg") -> None:
+        """Measure every request of an asyncpg pool's connections, and show the pool as `watch_pool` does.
+
+        As in `watch_sqlalchemy`; prepared statements, cursors (each further batch of rows is a ``fetch``) and
+        ``copy`` included. What the pool sends to clean a connection up is ``reset``.
+
+        Args:
+            pool: What ``asyncpg.create_pool()`` returns, awaited or not yet.
+            name: Of the pool.
+
+        Raises:
+            ArgumentError: The object is no such pool.
+        """
+        self._stores.watch_asyncpg(pool, name)
+
+    def watch_redis(self, client: object, *, name: str = "redis") -> None:
+        """Measure every command of a redis-py pool's clients, and show the pool as `watch_pool` does.
+
+        ``claw_ai_redis_operation_duration_seconds`` has the command in small letters as ``operation`` (of a
+        closed list; scripts and modules are ``other``); a pipeline is one operation, ``pipeline``. Attempts
+        that the client repeats by itself are one. Commands that wait for others (``BLPOP``, ``XREAD`` with
+        ``BLOCK``, ``WAIT``) and publish/subscribe are not measured.
+
+        Args:
+            client: A client or a connection pool, synchronous or of ``redis.asyncio``.
+            name: Of the pool.
+
+        Raises:
+            ArgumentError: The object is none of these.
+        """
+        self._stores.watch_redis(client, name)
+
     @cached_property
     def _pools(self) -> Pools:
         return Pools(self.store)
+
+    @cached_property
+    def _stores(self) -> Stores:
+        return Stores(self.store, self._pools)
 
     # -- Logs ------------------------------------------------------------------------------------------------
 
