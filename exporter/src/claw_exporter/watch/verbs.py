@@ -29,7 +29,9 @@ _VERBS: Final = {verb: verb for verb in SQL_VERBS} | {
 }
 _FIRST_CHARACTERS: Final = 12  # longer than every verb, so that none is made by cutting
 _LOOKED_AT_CHARACTERS: Final = 4096
-_FIRST_WORD: Final = re.compile(r"(?:[\s(;]++|--[^\n]*+|/\*.*?\*/)*+([a-z]++)", re.DOTALL | re.IGNORECASE)
+_FIRST_WORD: Final = re.compile(
+    r"(?:[\s(;]++|--[^\n]*+|/\*.*?\*/)*+([a-z]++)(?!\w)", re.DOTALL | re.IGNORECASE
+)
 # What may hide a parenthesis or a word, parentheses, and the words that a WITH is for.
 _AFTER_WITH: Final = re.compile(
     r"""'[^']*+'|"[^"]*+"|--[^\n]*+|/\*.*?\*/|\$(\w*+)\$.*?\$\1\$"""
