@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2] / "exporter"
 LIBRARY = (
-    "answers", "attempts", "auth", "buckets", "catalog", "endpoint", "errors", "exposition", "instruments",
-    "middleware", "multiprocess", "operations", "options", "pools", "prices", "records", "registry",
-    "routes", "servers", "sockets", "spec", "stalls", "store", "stores", "traces", "tracking", "traffic",
-    "usage", "workerfiles",
+    "agents", "answers", "arguments", "attempts", "auth", "buckets", "catalog", "endpoint", "errors",
+    "eventloop", "exposition", "fallbacks", "guardrails", "instruments", "middleware", "multiprocess",
+    "operations", "options", "pools", "prices", "records", "registry", "retrieval", "routes", "servers",
+    "sockets", "spec", "stalls", "store", "stores", "traces", "tracking", "traffic", "usage", "workerfiles",
 )  # fmt: skip
 # From left to right: no module knows one to its right.
 ROOMS = (
     "spec", "errors", "catalog", "buckets", "servers", "workerfiles", "multiprocess", "store", "exposition",
-    "registry", "auth", "endpoint", "prices", "pools", "records", "attempts", "tracking", "stalls",
-    "operations", "usage", "answers", "stores", "traffic", "instruments", "routes", "options", "traces",
-    "sockets", "middleware",
+    "registry", "auth", "endpoint", "prices", "pools", "records", "eventloop", "attempts", "tracking",
+    "stalls", "operations", "usage", "answers", "arguments", "agents", "fallbacks", "guardrails",
+    "retrieval", "stores", "traffic", "instruments", "routes", "options", "traces", "sockets", "middleware",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@
     ├── ArgumentError        an argument of a public function or constructor is wrong
     ├── DirectoryError       PROMETHEUS_MULTIPROC_DIR cannot hold the workers' files
     ├── PoolTypeError        watch_pool was given something it cannot read
+    ├── EventLoopError       watch_event_loop was called where no event loop runs
     ├── RegistryError        the prometheus_client registry has metrics of our names already
     ├── SettingsError        exporter.yml is wrong (in settings: only the exporter process has one)
     └── ProbeError           a collector could not give its numbers (in collectors.base)
@@ -19,6 +20,7 @@ __all__ = [
     "ArgumentError",
     "ClawError",
     "DirectoryError",
+    "EventLoopError",
     "LabelError",
     "PoolTypeError",
     "RegistryError",
@@ -48,6 +50,10 @@ class DirectoryError(ClawError, OSError):
 
 class PoolTypeError(ClawError, TypeError):
     """The object given to ``watch_pool`` is not a pool this library can read."""
+
+
+class EventLoopError(ClawError, RuntimeError):
+    """No event loop of asyncio runs where ``watch_event_loop`` was called."""
 
 
 class RegistryError(ClawError, ValueError):

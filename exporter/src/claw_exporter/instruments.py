@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, overload
 
 from prometheus_client import REGISTRY
 
+from claw_exporter.agents import AgentRun, Agents
 from claw_exporter.answers import AIResponse, Answers
 from claw_exporter.attempts import Attempts
 from claw_exporter.catalog import (
-    AGENT_STEP_DURATION,
-    AGENT_STEPS,
     BUILD_INFO,
     CONVERSATIONS,
     DB_DURATION,
     MESSAGES,
+    QUEUE_TASK_DURATION,
+    QUEUE_TASKS,
     REDIS_DURATION,
-    TOOL_CALL_DURATION,
-    TOOL_CALLS,
     VECTOR_DB_DURATION,
 )
 from claw_exporter.endpoint import Exposition
 from claw_exporter.errors import ArgumentError
+from claw_exporter.eventloop import EventLoops
 from claw_exporter.exposition import render
+from claw_exporter.fallbacks import Fallbacks
+from claw_exporter.guardrails import Decision, Guardrails
 from claw_exporter.operations import Durations, Operation, operation_tracker
 from claw_exporter.pools import Pools
 from claw_exporter.records import Records
 from claw_exporter.registry import Bridge, attach
+from claw_exporter.retrieval import Retrieval, Retrievals
 from claw_exporter.store import Store
 from claw_exporter.stores import Stores
 from claw_exporter.tracking import Tracker, innermost
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from claw_exporter.spec import Counter
 
 __all__ = ["Metrics", "metrics"]
+
+_LATER: Final = object()
 
 
 class Router(Protocol):
@@ -251,19 +256,108 @@ class Metrics:
     def _attempts(self) -> Attempts:
         return Attempts(self.store)
 
+    def track_fallback(self, *, from_model: str, to_model: str, reason: str = "error") -> None:
+        """Count an answer for which another model stepped in.
+
+        Args:
+            from_model: The model that failed.
+            to_model: The model that is asked instead.
+            reason: A short constant such as ``rate_limited``; not a message. After 64 different ones it is
+                ``other``.
+        """
+        self._fallbacks.count(from_model, to_model, reason)
+
+    @cached_property
+    def _fallbacks(self) -> Fallbacks:
+        return Fallbacks(self.store)
+
+    def track_guardrail(
+        self, guard: str, *, result: Callable[[Any], bool | str | None] | None = None
+    ) -> Tracker[Decision]:
+        """Count what a guardrail decides: ``with``, ``async with``, or a decorator of any kind of function.
+
+        ``allow`` unless ``decision.block()`` or ``result`` says otherwise, or an exception leaves the guard,
+        which is ``error``. A cancelled decision is none.
+
+        Args:
+            guard: The guard's name, such as ``prompt_injection``.
+            result: For functions that return their verdict. It gets what was returned; True, ``"block"`` or
+                any other text blocks, ``"error"`` is a failure of the guard, everything else allows.
+
+        Returns:
+            A tracker; ``with tracker as decision`` gives the `Decision`.
+        """
+        return self._guardrails.tracker(guard, result)
+
+    def guardrail_decision(self, guard: str, decision: str) -> None:
+        """Count a decision of a guardrail that is known already: ``allow``, ``block`` or ``error``."""
+        self._guardrails.count(guard, decision)
+
+    @cached_property
+    def _guardrails(self) -> Guardrails:
+        return Guardrails(self.store)
+
+    @overload
+    def track_retrieval(self, index: str, *, results: object) -> None: ...
+
+    @overload
+    def track_retrieval(
+        self, index: str, *, count: Callable[[Any], float] | None = None
+    ) -> Tracker[Retrieval]: ...
+
+    def track_retrieval(
+        self, index: str, *, results: object = _LATER, count: Callable[[Any], float] | None = None
+    ) -> Tracker[Retrieval] | None:
+        """Count how much a retrieval found: at once, around a block, or what a function returns.
+
+        Args:
+            index: What was searched.
+            results: A number, or something that has a length; None is nothing. Where it is given, it is
+                counted at once. Else ``with tracker as retrieval`` gives the `Retrieval`, whose `results`
+                says it, and a decorator takes the length of what is returned, or the number of parts of a
+                generator. A retrieval that fails is not counted.
+            count: Returns how many results there are in what a decorated function returns, where it is not
+                ``len``.
+        """
+        if results is _LATER:
+            return self._retrievals.tracker(index, count)
+        self._retrievals.count(index, results)
+        return None
+
+    @cached_property
+    def _retrievals(self) -> Retrievals:
+        return Retrievals(self.store)
+
     # -- Agents ----------------------------------------------------------------------------------------------
 
-    def track_tool(
-        self, tool: str, *, result: Callable[[Any], str | None] | None = None
-    ) -> Tracker[Operation]:
-        """Measure a tool call of an agent (``with`` or decorator)."""
-        calls, duration = self.store.counter(TOOL_CALLS), self.store.histogram(TOOL_CALL_DURATION)
+    def track_agent_run(
+        self, agent: str, *, max_steps: int | None = None, result: Callable[[Any], str | None] | None = None
+    ) -> Tracker[AgentRun]:
+        """Measure a run of an agent: ``with``, ``async with``, or a decorator of any kind of function.
 
-        def record(status: str, seconds: float) -> None:
-            calls.inc(tool, status)
-            duration.observe(seconds, tool)
+        The steps that `track_agent_step` measures inside of it count by themselves, in tasks and threads that
+        have its context too; so do repeated calls of functions that `track_tool` decorates. Runs inside of a
+        run count for themselves.
 
-        return operation_tracker(self.store, "track_tool", record, result)
+        Args:
+            agent: The agent's name.
+            max_steps: The limit of steps. A run that ends well with that many has the outcome ``max_steps``.
+            result: As in `track_ai_response`; ``"max_steps"`` says that the limit stopped the run.
+
+        Returns:
+            A tracker; ``with tracker as run`` gives the `AgentRun`.
+
+        Raises:
+            ArgumentError: ``max_steps`` is not a whole number above 0.
+        """
+        return self._agents.run_tracker(agent, max_steps, result)
+
+    def current_agent_run(self) -> AgentRun:
+        """Return the innermost open run of this task: for code deep inside a decorated function.
+
+        Where none is open, it is one that records nothing.
+        """
+        return innermost(AgentRun) or self._agents.detached()
 
     def track_agent_step(
         self, agent: str, step_type: str, *, result: Callable[[Any], str | None] | None = None
@@ -275,13 +369,25 @@ class Metrics:
             step_type: ``think``, ``act``, ``observe`` or ``response``.
             result: As in `track_ai_response`.
         """
-        steps, duration = self.store.counter(AGENT_STEPS), self.store.histogram(AGENT_STEP_DURATION)
+        return self._agents.step_tracker(agent, step_type, result)
 
-        def record(status: str, seconds: float) -> None:
-            steps.inc(agent, step_type, status)
-            duration.observe(seconds, agent, step_type)
+    def track_tool(
+        self, tool: str, *, result: Callable[[Any], str | None] | None = None
+    ) -> Tracker[Operation]:
+        """Measure a tool call of an agent (``with`` or decorator).
 
-        return operation_tracker(self.store, "track_agent_step", record, result)
+        Inside of a run, a decorated function that is called again with the same arguments is a repeated call;
+        around a block, only `AgentRun.tool_call` can say so.
+
+        Args:
+            tool: The tool's name.
+            result: As in `track_ai_response`.
+        """
+        return self._agents.tool_tracker(tool, result)
+
+    @cached_property
+    def _agents(self) -> Agents:
+        return Agents(self.store)
 
     # -- Stores ----------------------------------------------------------------------------------------------
 
@@ -380,6 +486,42 @@ class Metrics:
     @cached_property
     def _stores(self) -> Stores:
         return Stores(self.store, self._pools)
+
+    # -- Tasks in the background and the event loop ----------------------------------------------------------
+
+    def track_task(
+        self, queue: str, *, result: Callable[[Any], str | None] | None = None
+    ) -> Tracker[Operation]:
+        """Measure a task that a worker takes from a queue (``with`` or decorator): Celery, arq, RQ, your own.
+
+        Put the decorator next to the function, inside of the framework's own.
+
+        Args:
+            queue: The queue's name.
+            result: As in `track_ai_response`.
+        """
+        tasks, duration = self.store.counter(QUEUE_TASKS), self.store.histogram(QUEUE_TASK_DURATION)
+
+        def record(status: str, seconds: float) -> None:
+            tasks.inc(queue, status)
+            duration.observe(seconds, queue)
+
+        return operation_tracker(self.store, "track_task", record, result)
+
+    def watch_event_loop(self) -> None:
+        """Show how late the running event loop is, in ``claw_ai_event_loop_lag_seconds``; idempotent.
+
+        Five short wake-ups a second until the loop is closed. The worst of the last 30 to 60 seconds, and of
+        several loops, so that every scrape sees a loop that was blocked. Works with uvloop too.
+
+        Raises:
+            EventLoopError: No event loop of asyncio runs here.
+        """
+        self._event_loops.watch()
+
+    @cached_property
+    def _event_loops(self) -> EventLoops:
+        return EventLoops(self.store)
 
     # -- Logs ------------------------------------------------------------------------------------------------
 
