@@ -10,6 +10,7 @@
     ├── PoolTypeError        watch_pool was given something it cannot read
     ├── EventLoopError       watch_event_loop was called where no event loop runs
     ├── RegistryError        the prometheus_client registry has metrics of our names already
+    ├── NoSeriesError        a test asked for a series that does not exist (in testing)
     ├── SettingsError        exporter.yml is wrong (in settings: only the exporter process has one)
     └── ProbeError           a collector could not give its numbers (in collectors.base)
 """
