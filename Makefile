@@ -143,6 +143,10 @@ test-compose: $(READY) ## Run docker-compose.prod.yml in a real Docker Engine of
 matrix: $(READY) ## The middleware's behaviour on every supported Starlette and FastAPI, each in its own environment
 	@$(BIN)/python tests/matrix/matrix.py $(VERSIONS)
 
+.PHONY: test-free-threaded
+test-free-threaded: $(READY) ## The library and its race tests on a CPython without the GIL (builds one, once, some minutes)
+	@$(BIN)/python tests/free_threaded/free_threaded.py
+
 .PHONY: test-quick
 test-quick: $(READY) ## The tests that start no server
 	@$(BIN)/pytest tests -q -m "not tools and not stack"
