@@ -32,7 +32,16 @@ PACKAGES: Final = ("python3.14", "python3.13")
 CONFIGURE: Final = ("--disable-gil", "--disable-test-modules", "--without-ensurepip")
 # The suites bring their own configuration: the repository's names plugins that are not installed there.
 PYTEST: Final = ("-c", os.devnull, "--rootdir", TESTS, "--confcutdir", TESTS, "--import-mode=importlib", "-q")
-STRICT: Final = ("-W", "error", "-p", "no:cacheprovider", "-o", "anyio_mode=auto")
+STRICT: Final = (
+    "-W",
+    "error",
+    "-p",
+    "no:cacheprovider",
+    "-o",
+    "anyio_mode=auto",
+    "-o",
+    "faulthandler_timeout=60",
+)
 PROGRAM: Final = "import sys; print(sys.version.split()[0], sys._is_gil_enabled())"
 
 
@@ -41,7 +50,10 @@ class Sources(Apt):
 
     def _sources(self) -> list[str]:
         lines = super()._sources()
-        return [line.replace("deb [", "deb-src [", 1).replace("target=Packages", "target=Sources") for line in lines]
+        return [
+            line.replace("deb [", "deb-src [", 1).replace("target=Packages", "target=Sources")
+            for line in lines
+        ]
 
 
 def say(line: str) -> None:
@@ -92,7 +104,9 @@ def built() -> Path:
     if ready:
         return ready[-1]
     if shutil.which("gcc") is None or shutil.which("make") is None:
-        sys.exit("free-threaded: building needs gcc and make; or name an interpreter in CLAW_PYTHON_FREE_THREADED")
+        sys.exit(
+            "free-threaded: building needs gcc and make; or name an interpreter in CLAW_PYTHON_FREE_THREADED"
+        )
     archive = fetched()
     say(f"==> building {archive.name} without the lock (some five minutes)")
     source, build = FOLDER / "source", FOLDER / "build"

@@ -61,7 +61,9 @@ def test_no_observation_is_lost(metrics: Metrics) -> None:
             pass
 
     hammer(work)
-    found = capture(metrics).histogram("claw_ai_redis_operation_duration_seconds", operation="get", status="ok")
+    found = capture(metrics).histogram(
+        "claw_ai_redis_operation_duration_seconds", operation="get", status="ok"
+    )
     assert found.count == found.buckets[float("inf")] == THREADS * TIMES
 
 
