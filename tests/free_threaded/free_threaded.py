@@ -1,7 +1,7 @@
 """Runs the library's own tests and the race tests on a CPython without the global interpreter lock.
 
-The interpreter is the one named by ``CLAW_PYTHON_FREE_THREADED``, one on PATH, or else one that is built, once,
-from Debian's source package (signatures checked by apt; a C compiler is needed; some five minutes).
+The interpreter is the one named by ``CLAW_PYTHON_FREE_THREADED``, one on PATH, or else one that is built,
+once, from Debian's source package (signatures checked by apt; a C compiler is needed; some five minutes).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from claw_native.apt import KEYRINGS, Apt, source_lines
+from claw_native.apt import Apt
 from claw_native.errors import NativeError
 from claw_native.programs import Suite
 
@@ -58,7 +58,8 @@ class Sources(Apt):
 
 def say(line: str) -> None:
     """Print what a person at a terminal waits for."""
-    print(line, flush=True)
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def run(*command: str | Path, cwd: Path = ROOT, log: Path | None = None) -> None:
@@ -86,10 +87,10 @@ def fetched() -> Path:
     archives = FOLDER / "archives"
     archives.mkdir(parents=True, exist_ok=True)
     apt = Sources(FOLDER / "apt", Suite.TESTING)
-    apt._update()  # noqa: SLF001  # only programs are fetched by name elsewhere
+    apt._update()  # only programs are fetched by name elsewhere
     for package in PACKAGES:
         try:
-            apt._apt("apt-get", "source", "--download-only", "--quiet=2", package, cwd=archives)  # noqa: SLF001
+            apt._apt("apt-get", "source", "--download-only", "--quiet=2", package, cwd=archives)
         except NativeError as error:
             say(f"    {package}: {str(error).splitlines()[-1]}")
             continue
@@ -104,9 +105,7 @@ def built() -> Path:
     if ready:
         return ready[-1]
     if shutil.which("gcc") is None or shutil.which("make") is None:
-        sys.exit(
-            "free-threaded: building needs gcc and make; or name an interpreter in CLAW_PYTHON_FREE_THREADED"
-        )
+        sys.exit("free-threaded: building needs gcc and make; or name one in CLAW_PYTHON_FREE_THREADED")
     archive = fetched()
     say(f"==> building {archive.name} without the lock (some five minutes)")
     source, build = FOLDER / "source", FOLDER / "build"
