@@ -84,6 +84,11 @@ async def test_the_page_on_a_port_of_its_own_is_guarded_too(metrics: Metrics, to
         assert (await client.head("/", headers={b"Authorization": b"Bearer "})).status_code == 401
 
 
+def test_what_is_no_auth_is_refused_with_what_would_be(metrics: Metrics) -> None:
+    with pytest.raises(ArgumentError, match=r"auth is of type tuple: pass Auth\(username="):
+        metrics.mount(Starlette(), auth=("me", "s3cret"))  # type: ignore[arg-type]  # a mistake of the caller
+
+
 @pytest.mark.parametrize(
     ("authorization", "admitted"),
     [

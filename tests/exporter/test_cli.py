@@ -336,6 +336,15 @@ async def test_a_signal_changes_what_changed_and_leaves_the_rest_alone(
         states = json.loads(exporter.get("/readyz"))["probes"]
         assert states["query/stays"]["runs"] == 1  # due once a minute: it was not run anew
 
+        path.write_text(path.read_text().replace("{name: db, dsn", "{name: db, timeout_seconds: 4, dsn"))
+        exporter.process.send_signal(signal.SIGHUP)
+        assert exporter.until("settings read again")["kept"] == 1  # queries go through the link that changed
+        wait_until(lambda: ready(exporter))
+        assert has(exporter, "stays 1.0", "comes 5.0")
+        wait_until(lambda: len(postgres.query(backends).split()) == 1)
+        assert postgres.query(backends) != before
+        assert redis_clients(redis_server) == clients
+
 
 def test_a_wrong_file_leaves_the_old_settings_at_work_and_the_log_says_every_mistake(tmp_path: Path) -> None:
     path = tmp_path / "exporter.yml"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +17,10 @@ from claw_exporter.settings import Queue, Redis, Secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
     from claw_native.servers import Redis as Server
+
+DOCUMENT = Path(__file__).parents[2] / "docs/EXPORTER.md"
 
 
 @pytest.fixture
@@ -170,6 +173,40 @@ async def test_a_password_that_is_changed_is_read_from_its_file_for_the_next_con
         assert probe.state.error_type == ""
     finally:
         client.config_set("requirepass", "")
+
+
+async def test_the_user_that_the_document_shows_may_do_what_is_needed_and_no_more(
+    client: redis.Redis, redis_server: Server, make_probe: Callable[..., Probe]
+) -> None:
+    (line,) = re.findall(r"^ACL SETUSER .*$", DOCUMENT.read_text(), re.MULTILINE)
+    client.rpush("list", "a")
+    client.rpush("list\x06\x163", "a")
+    client.xgroup_create("stream", "group", mkstream=True)
+    client.xadd("stream", {"a": "b"})
+    client.xreadgroup("group", "me", {"stream": ">"})
+    client.sadd("set", "a")
+    client.zadd("zset", {"a": 1})
+    client.hset("hash", "a", "b")
+    client.execute_command(*line.split())  # type: ignore[no-untyped-call]  # untyped in redis
+    url = f"redis://claw_exporter@127.0.0.1:{redis_server.port}/0"
+    try:
+        probe = make_probe(
+            url=Secret(url),
+            password_file=Secret("PASSWORD"),
+            queues=tuple(Queue(name=name) for name in ("list", "stream", "set", "zset", "hash", "none")),
+            key_patterns=("*",),
+            max_scanned_keys=1,
+        )
+        await probe.run()
+        assert probe.state.error_type == ""
+        assert dict(probe.series("claw_ai_queue_depth"))["main", "list"] == 2
+        with (
+            redis.Redis.from_url(url, password="PASSWORD") as other,
+            pytest.raises(redis.exceptions.NoPermissionError),
+        ):
+            other.delete("list")
+    finally:
+        client.execute_command("ACL", "DELUSER", "claw_exporter")  # type: ignore[no-untyped-call]  # the same
 
 
 async def test_attempts_grow_apart_while_a_server_is_away_and_start_afresh_once_it_was_there(

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from claw_exporter.agents import AgentRun, Agents
 from claw_exporter.answers import AIResponse, Answers
 from claw_exporter.attempts import Attempts
+from claw_exporter.auth import Auth
 from claw_exporter.catalog import (
     BUILD_INFO,
     CONVERSATIONS,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from claw_exporter.auth import Auth
     from claw_exporter.prices import Price
     from claw_exporter.spec import Counter
 
@@ -116,7 +116,7 @@ class Metrics:
             auth: Who may read it; everybody if None.
 
         Raises:
-            ArgumentError: ``path`` does not start with a slash.
+            ArgumentError: ``path`` does not start with a slash, or ``auth`` is no `Auth`.
             DirectoryError, RegistryError: As :meth:`register`.
         """
         if not path.startswith("/"):
@@ -130,8 +130,14 @@ class Metrics:
             auth: Who may read it; everybody if None.
 
         Raises:
+            ArgumentError: ``auth`` is no `Auth`.
             DirectoryError, RegistryError: As :meth:`register`.
         """
+        if auth is not None and not isinstance(auth, Auth):
+            raise ArgumentError(
+                f"auth is of type {type(auth).__qualname__}: pass Auth(username=..., password_file=...) or "
+                "Auth(token_file=...)"
+            )
         bridge, traffic = self.register(), self.traffic
         return Exposition(
             self.registry,
