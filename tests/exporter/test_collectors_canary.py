@@ -114,6 +114,7 @@ async def test_a_provider_that_nobody_reaches_is_a_failed_connection() -> None:
         (503, b"", "server_error", "HTTP 503:"),
         (302, b"", "result", "HTTP 302 without 'choices'"),
         (200, {"error": {"message": "soft"}}, "result", "HTTP 200 without 'choices': soft"),
+        (200, b"[" * 60_000, "result", "HTTP 200 without 'choices'"),
         (200, ["choices"], "result", "HTTP 200 without 'choices'"),
         (200, b"x" * 200_000, "result", "without 'choices': " + "x" * 200),
     ],

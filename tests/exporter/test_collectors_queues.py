@@ -107,6 +107,7 @@ async def test_a_field_may_say_the_time_in_many_ways(
         '{"at": {"x": 1}}',
         '{"at": %s}' % ("9" * 400),
         b"\xff\xfe",
+        "[" * 100_000,
     ],
 )
 async def test_where_an_entry_says_no_time_nothing_is_said_of_its_age(

@@ -186,6 +186,25 @@ async def test_a_table_that_does_not_exist_yet_is_a_failing_probe_until_it_does(
         await owner.close()
 
 
+async def test_a_row_that_is_gone_takes_its_series_with_it(asker: Asker, postgres: Server) -> None:
+    owner = await asyncpg.connect(postgres.dsn)
+    try:
+        await owner.execute("CREATE TABLE cats (colour text); INSERT INTO cats VALUES ('red'), ('black')")
+        sql = "SELECT colour, count(*) AS n FROM cats GROUP BY 1"
+        probe = await asker.run(sql, labels=("colour",))
+        assert dict(probe.series("cats")) == {("red",): 1, ("black",): 1}
+        await owner.execute("DELETE FROM cats WHERE colour = 'red'")
+        await probe.run()
+        assert dict(probe.series("cats")) == {("black",): 1}
+        await owner.execute("DELETE FROM cats")
+        await probe.run()
+        assert dict(probe.series("cats")) == {}
+        assert probe.age_seconds < 60
+    finally:
+        await owner.execute("DROP TABLE IF EXISTS cats")
+        await owner.close()
+
+
 async def test_a_query_cannot_write(asker: Asker, postgres: Server) -> None:
     owner = await asyncpg.connect(postgres.dsn)
     await owner.execute("CREATE SEQUENCE IF NOT EXISTS tickets")

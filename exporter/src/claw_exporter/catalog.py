@@ -537,7 +537,7 @@ REDIS_UP: Final = Gauge(
 )
 QUEUE_DEPTH: Final = Gauge(
     name="claw_ai_queue_depth",
-    help="Entries waiting in a Redis list, stream, set or sorted set.",
+    help="Entries waiting in a Redis list, stream, hash, set or sorted set.",
     labels=("redis", "queue"),
     home="process",
 )

@@ -155,7 +155,7 @@ def _when(entry: str | None, field: str) -> float | None:
     """Return the Unix time at which an entry says that it came."""
     try:
         message = json.loads(entry or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if field:
         return _unix_time(_at(message, field))
