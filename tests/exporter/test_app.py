@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from claw_exporter.app import collectors, create_app
+from claw_exporter import ArgumentError
+from claw_exporter.app import Process, collectors, create_app
 from claw_exporter.settings import Auth, Host, Postgres, Query, QueryMetric, Redis, Secret, Settings
 
 if TYPE_CHECKING:
@@ -197,3 +199,38 @@ async def test_the_other_pages_need_no_secret(tmp_path: Path) -> None:
 def written(path: Path, secret: str) -> Secret:
     path.write_text(secret)
     return Secret(secret, path)
+
+
+async def test_a_secret_that_was_changed_starts_its_probe_anew_and_no_other() -> None:
+    def settings(password: str) -> Settings:
+        nowhere = Secret("redis://127.0.0.1:1")
+        return Settings(
+            redis=(
+                Redis(name="kept", url=nowhere, password_file=Secret("same")),
+                Redis(name="cache", url=nowhere, password_file=Secret(password)),
+            )
+        )
+
+    process = Process(
+        settings("old"), address="", clock=time.monotonic, reloads=None, configure_log=lambda _: None
+    )
+    assert process.apply(settings("old"))["kept"] == 2
+    assert process.apply(settings("new")) == {
+        "kept": 1,
+        "started": ("redis/cache",),
+        "ended": ("redis/cache",),
+    }
+
+
+def test_what_cannot_be_used_changes_nothing(tmp_path: Path) -> None:
+    process = Process(
+        Settings(host=Host(enabled=True)),
+        address="",
+        clock=time.monotonic,
+        reloads=None,
+        configure_log=lambda _: None,
+    )
+    gone = Auth(token_file=Secret("t", tmp_path / "removed since it was read"))
+    with pytest.raises(ArgumentError, match=r"token_file .* cannot be used"):
+        process.apply(Settings(auth=gone))
+    assert process.apply(Settings(host=Host(enabled=True)))["kept"] == 1

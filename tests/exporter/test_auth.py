@@ -80,8 +80,11 @@ async def test_a_mounted_page_is_for_those_who_know_the_secret(
 async def test_the_page_on_a_port_of_its_own_is_guarded_too(metrics: Metrics, token: Path) -> None:
     transport = httpx.ASGITransport(metrics.asgi_app(auth=Auth(token_file=token)))
     async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
-        assert (await client.get("/")).status_code == 401
-        assert (await client.head("/", headers={b"Authorization": b"Bearer "})).status_code == 401
+        get = await client.get("/")
+        head = await client.head("/", headers={b"Authorization": b"Bearer "})
+    assert (get.status_code, get.text) == (401, "the credentials are missing or wrong\n")
+    assert (head.status_code, head.text) == (401, "")
+    assert head.headers == get.headers
 
 
 def test_what_is_no_auth_is_refused_with_what_would_be(metrics: Metrics) -> None:

@@ -84,9 +84,14 @@ class Exposition:
             in_flight[0] += 1
 
     async def _serve(self, scope: Scope, send: Send) -> None:
+        head = scope["method"] == "HEAD"
         if self._auth is not None and not await self._auth.admits(_header(scope, b"authorization")):
-            challenge = (b"www-authenticate", self._auth.challenge.encode())
-            await _answer(send, 401, [challenge, (b"content-type", b"text/plain")], _STRANGER)
+            refusal = [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", str(len(_STRANGER)).encode()),
+                (b"www-authenticate", self._auth.challenge.encode()),
+            ]
+            await _answer(send, 401, refusal, b"" if head else _STRANGER)
             return
         openmetrics = accepts_openmetrics(_header(scope, b"accept"))
         compressed = accepts_gzip(_header(scope, b"accept-encoding"))
@@ -99,7 +104,7 @@ class Exposition:
         ]
         if compressed:
             headers.append((b"content-encoding", b"gzip"))
-        await _answer(send, 200, headers, b"" if scope["method"] == "HEAD" else body)
+        await _answer(send, 200, headers, b"" if head else body)
 
     async def _shared(self, *, openmetrics: bool, compressed: bool) -> bytes:
         key = (asyncio.get_running_loop(), openmetrics, compressed)
