@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
@@ -31,10 +31,14 @@ from claw_exporter.store import Store
 from claw_exporter.workerfiles import Holder, WorkerFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
+    from starlette.types import Message
+
     from claw_exporter.store import Snapshot
+
+    Drive = Callable[..., Coroutine[Any, Any, list[Message]]]
 
 JOBS = Counter(name="jobs_total", help="Jobs.", labels=("queue",))
 DEPTH = Gauge(name="depth", help="Depth.", labels=("queue",))
@@ -473,6 +477,20 @@ async def test_a_worker_that_serves_keeps_its_gauges_up_to_date(
     worker.counter(JOBS).inc("a")  # in an event loop: that is serving
     assert computed.wait(10)
     assert series(other, "age_seconds")[()][0] >= 2
+
+
+async def test_an_application_that_starts_is_a_worker_before_its_first_request(
+    tmp_path: Path, drive: Drive
+) -> None:
+    metrics = Metrics(registry=CollectorRegistry(), multiprocess_dir=str(tmp_path))
+    read = threading.Event()
+    metrics.store.before_scrape(read.set)
+
+    async def app(*_: object) -> None:
+        pass
+
+    await drive(MetricsMiddleware(app, metrics=metrics), type="lifespan")
+    assert read.wait(10)
 
 
 def test_what_keeps_gauges_up_to_date_ends_with_the_store(

@@ -60,6 +60,7 @@ app.add_middleware(MetricsMiddleware)
 metrics.mount(app)
 """
 
+CLIENTS = 4
 UVICORN = ("-m", "uvicorn", "app:app", "--workers", "2", "--no-access-log", "--port")
 GUNICORN = ("-m", "gunicorn", "app:app", "--workers", "2", "-k", "uvicorn_worker.UvicornWorker", "--bind")
 
@@ -147,6 +148,14 @@ def eventually(condition: Callable[[], bool], server: Server) -> None:
     raise AssertionError(server.stop())
 
 
+def quiet(server: Server) -> str:
+    """Return the page once no request runs any more: one may be answered, and not be counted yet."""
+    until = time.monotonic() + 20
+    while number(page := server.get("/metrics"), "claw_ai_http_active_connections") > 0:
+        assert time.monotonic() < until
+    return page
+
+
 def stock(directory: Path) -> str:
     """Read the files as an application without our library would."""
     registry = CollectorRegistry()
@@ -155,14 +164,14 @@ def stock(directory: Path) -> str:
 
 
 @contextmanager
-def load(server: Server, clients: int = 4) -> Iterator[None]:
+def load(server: Server) -> Iterator[None]:
     stop = threading.Event()
 
     def run() -> None:
         while not stop.is_set():
             server.order()
 
-    threads = [threading.Thread(target=run) for _ in range(clients)]
+    threads = [threading.Thread(target=run) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
     try:
@@ -177,6 +186,9 @@ MESSAGES = 'claw_ai_messages_total{role="user"}'
 SEARCHES = 'claw_ai_vector_db_operation_duration_seconds_count{operation="search",status="ok"}'
 
 
+REQUESTS = 'claw_ai_http_requests_total{endpoint="/order",method="GET",status="200"}'
+DURATIONS = 'claw_ai_http_request_duration_seconds_count{endpoint="/order",method="GET",status_class="2xx"}'
+SIZES = 'claw_ai_http_response_size_bytes_count{endpoint="/order",method="GET"}'
 POOLS = r'claw_ai_db_pool_connections\{pid="(\d+)",pool="primary",state="active"\} (\S+)'
 
 
@@ -201,7 +213,7 @@ def test_the_page_of_any_worker_shows_what_all_of_them_counted(
     with running(tmp_path, directory, *command) as server:
         with load(server):
             eventually(lambda: len(server.orders) > 1 and server.orders.total() > 200, server)
-        page, foreign, orders = server.get("/metrics"), stock(directory), server.orders.total()
+        page, foreign, orders = quiet(server), stock(directory), server.orders.total()
         assert server.failures == 0
         for text in (page, foreign):
             assert (
@@ -229,10 +241,14 @@ def test_nothing_is_lost_with_workers_that_are_killed(
                 os.kill(int(victim), signal.SIGKILL)
                 eventually(lambda: len(pools(server.get("/metrics")) - victims) == 2, server)
                 eventually(lambda: len(set(server.orders) - victims) == 2, server)
-        page, foreign, orders = server.get("/metrics"), stock(directory), server.orders.total()
+        page, foreign, orders = quiet(server), stock(directory), server.orders.total()
         assert orders > 0
         for text in (page, foreign):
-            assert orders <= number(text, MESSAGES) <= orders + server.failures
+            for series in (MESSAGES, "shop_orders_total"):
+                assert orders <= number(text, series) <= orders + server.failures
+            for series in (REQUESTS, DURATIONS, SIZES):
+                # A request counts when it is over: one may be answered, and in flight for this last moment.
+                assert orders - len(victims) * CLIENTS <= number(text, series) <= orders + server.failures
             assert len(pools(text)) == 2
             assert not pools(text) & victims
         assert number(page, MESSAGES) == number(foreign, MESSAGES)

@@ -367,6 +367,8 @@ def _refused(error: BaseException, send: Send) -> bool:
 
 async def _other(recorder: _Recorder, scope: Scope, receive: Receive, send: Send) -> None:
     """Pass on what is no HTTP request, or was measured by an outer middleware."""
+    if scope["type"] == "lifespan":
+        recorder.store.serve()
     if scope["type"] != "websocket" or recorder.traffic.mark in scope:
         await recorder.app(scope, receive, send)
         return
