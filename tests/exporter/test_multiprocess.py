@@ -19,6 +19,7 @@ from prometheus_client import Counter as StockCounter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 from starlette.applications import Starlette
 
 from claw_exporter import DirectoryError, Metrics, MetricsMiddleware, multiprocess, workerfiles
@@ -651,6 +652,28 @@ def test_our_page_and_the_stock_page_say_the_same(metrics: Metrics, openmetrics:
     app = Exposition(metrics.registry, metrics.register(), metrics.store)
     generate = generate_openmetrics if openmetrics else generate_latest
     assert app.body(openmetrics=openmetrics, compressed=False) == generate(metrics.registry)
+
+
+HOSTILE = ("plain", "", 'a "quoted" one', "back\\slash", "new\nline", "caf\u00e9 \u4f60\u597d", "%s {x}")
+
+
+def test_any_label_and_any_number_reaches_stock_readers_as_it_is(metrics: Metrics, tmp_path: Path) -> None:
+    store = metrics.store
+    for text in HOSTILE:
+        store.counter(JOBS).inc(text, by=1_234_567.5)
+        store.gauge(DEPTH).set(-1e18, text)
+        store.histogram(WAIT).observe(3e6, text)
+    ours, theirs = samples(metrics.render().decode()), samples(stock(tmp_path))
+    assert ours.pop(f"{WORKERS.name}{{}}") == 1
+    assert ours == theirs
+
+
+def samples(page: str) -> dict[str, float]:
+    return {
+        f"{sample.name}{dict(sorted(sample.labels.items()))}": sample.value
+        for family in parse_text(page)
+        for sample in family.samples
+    }
 
 
 def test_several_metrics_of_one_directory_are_read_once(metrics: Metrics) -> None:
