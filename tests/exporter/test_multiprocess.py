@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -246,6 +247,17 @@ def test_a_worker_stopped_in_the_middle_of_its_start_does_not_hold_the_others_up
         fcntl.flock(file, fcntl.LOCK_EX)
         WorkerFiles(str(tmp_path))
     assert len(list(tmp_path.glob("claw-*.lock"))) == 2
+
+
+def test_who_only_looks_at_a_dead_set_does_not_keep_it_from_being_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = WorkerFiles(str(tmp_path))
+    old.release()
+    with (tmp_path / f"claw-{old._token}.lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        monkeypatch.setattr(time, "sleep", lambda _: fcntl.flock(file, fcntl.LOCK_UN))
+        assert WorkerFiles(str(tmp_path))._token == old._token
 
 
 def test_a_store_that_is_gone_lets_go_of_its_set(tmp_path: Path) -> None:

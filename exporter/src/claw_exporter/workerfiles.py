@@ -68,7 +68,8 @@ _reserve: Final[Callable[[int, int, int], None]] = getattr(
 )
 _log: Final = logging.getLogger("claw_exporter")
 _PATIENCE_SECONDS: Final = 2.0
-_POLL_SECONDS: Final = 0.01
+_GLANCES_SECONDS: Final = 0.2  # in which whoever only looked at a lock has let go of it
+_POLL_SECONDS: Final = 0.002
 
 
 class Holder(NamedTuple):
@@ -337,13 +338,12 @@ def held(path: Path) -> bool:
         return False
     try:
         # Shared: two that look at the same time do not take each other for the holder.
-        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        _remove(path, "gauge_*")
-    except BlockingIOError:
-        return True
+        dead = _flocked(number, fcntl.LOCK_SH)
+        if dead:
+            _remove(path, "gauge_*")
+        return not dead
     finally:
         os.close(number)
-    return False
 
 
 def holder(path: Path) -> Holder | None:
@@ -386,10 +386,9 @@ def _dead(directory: Path) -> tuple[list[tuple[Path, int]], bool]:
     for path in sorted(directory.glob("claw-*.lock")):
         with suppress(FileNotFoundError):
             number = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _locked(number, _GLANCES_SECONDS, while_alive=False):
                 dead.append((path, number))
-            except BlockingIOError:
+            else:
                 os.close(number)
                 anyone_lives = True
     return dead, anyone_lives
@@ -416,22 +415,27 @@ def _alone(directory: Path) -> Iterator[bool]:
     """Let one worker start at a time; False after two seconds, where one was stopped in the middle."""
     number = os.open(directory / _DIRECTORY_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        yield _locked(number)
+        yield _locked(number, _PATIENCE_SECONDS)
     finally:
         os.close(number)
 
 
-def _locked(number: int) -> bool:
-    until = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                return False
-            time.sleep(_POLL_SECONDS)
-        else:
-            return True
+def _locked(number: int, patience: float, *, while_alive: bool = True) -> bool:
+    """Take a lock, within some seconds; only if nobody but those who look holds it unless ``while_alive``."""
+    until = time.monotonic() + patience
+    while not _flocked(number, fcntl.LOCK_EX):
+        if time.monotonic() > until or not (while_alive or _flocked(number, fcntl.LOCK_SH)):
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _flocked(number: int, how: int) -> bool:
+    try:
+        fcntl.flock(number, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _run() -> str:
