@@ -547,6 +547,18 @@ def test_a_directory_without_permission_is_said_at_the_wiring(
         Metrics(registry=CollectorRegistry(), multiprocess_dir=str(tmp_path)).register()
 
 
+def test_a_system_without_flock_is_said_at_the_wiring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("multiprocess", "workerfiles"):  # as where fcntl cannot be imported
+        monkeypatch.setitem(sys.modules, f"claw_exporter.{name}", None)
+    metrics = Metrics(registry=CollectorRegistry(), multiprocess_dir=str(tmp_path))
+    with pytest.raises(DirectoryError, match="unset it, and run one worker"):
+        metrics.register()
+    metrics.track_message(role="user")
+    assert b'claw_ai_messages_total{role="user"} 1.0' in metrics.render()
+
+
 def test_without_a_directory_recording_still_raises_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

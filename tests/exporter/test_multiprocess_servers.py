@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +23,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 APPLICATION = """
 import os, time
@@ -61,24 +62,28 @@ metrics.mount(app)
 """
 
 CLIENTS = 4
-UVICORN = ("-m", "uvicorn", "app:app", "--workers", "2", "--no-access-log", "--port")
-GUNICORN = ("-m", "gunicorn", "app:app", "--workers", "2", "-k", "asgi", "--bind")
+PAGE = Path(__file__).parents[2] / "docs" / "MULTIPROCESS.md"
+COMMANDS = re.findall(r"^((?:uvicorn|gunicorn) app:app .*)$", PAGE.read_text(), re.MULTILINE)
+UVICORN, GUNICORN, PRELOAD = (command.replace("--workers 4", "--workers 2") for command in COMMANDS)
 
 
 class Server:
     """A server with several workers, in a process group of its own."""
 
-    def __init__(self, folder: Path, directory: Path, *command: str) -> None:
+    def __init__(self, folder: Path, directory: Path, command: str) -> None:
         (folder / "app.py").write_text(APPLICATION)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
-        address = f"127.0.0.1:{self.port}" if command[-1] == "--bind" else str(self.port)
+        address = {
+            "uvicorn": ["--port", str(self.port), "--no-access-log"],
+            "gunicorn": ["--bind", f"127.0.0.1:{self.port}"],
+        }
         self.orders: Counter[str] = Counter()
         self.failures = 0
         self._lock = threading.Lock()
         self.process = subprocess.Popen(
-            [sys.executable, *command, address],
+            [sys.executable, "-m", *shlex.split(command), *address[command.split(maxsplit=1)[0]]],
             cwd=folder,
             env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)},
             start_new_session=True,
@@ -124,10 +129,10 @@ def number(page: str, series: str) -> float:
 
 
 @contextmanager
-def running(folder: Path, directory: Path, *command: str, workers: int = 2) -> Iterator[Server]:
-    server = Server(folder, directory, *command)
+def running(folder: Path, directory: Path, command: str) -> Iterator[Server]:
+    server = Server(folder, directory, command)
     try:
-        eventually(lambda: server.number("claw_ai_exporter_workers") == workers, server)
+        eventually(lambda: server.number("claw_ai_exporter_workers") == 2, server)
         assert server.process.poll() is None
         server.failures = 0
         yield server
@@ -196,9 +201,6 @@ def pools(page: str) -> set[str]:
     return {pid for pid, active in re.findall(POOLS, page) if active == "2.0"}
 
 
-PRELOAD = (*GUNICORN[:2], "--preload", *GUNICORN[2:])
-
-
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     path = tmp_path / "shared"
@@ -208,9 +210,9 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", [UVICORN, GUNICORN, PRELOAD], ids=["uvicorn", "gunicorn", "preload"])
 def test_any_worker_shows_what_all_counted_and_nothing_is_lost_with_those_that_are_killed(
-    tmp_path: Path, directory: Path, command: tuple[str, ...]
+    tmp_path: Path, directory: Path, command: str
 ) -> None:
-    with running(tmp_path, directory, *command) as server:
+    with running(tmp_path, directory, command) as server:
         with load(server):
             eventually(lambda: len(server.orders) == 2 and server.orders.total() > 200, server)
         page, foreign, orders = quiet(server), stock(directory), server.orders.total()
@@ -253,5 +255,5 @@ def killed(server: Server) -> set[str]:
 
 def test_an_application_that_starts_again_begins_at_zero(tmp_path: Path, directory: Path) -> None:
     for _ in range(2):
-        with running(tmp_path, directory, *UVICORN) as server:
+        with running(tmp_path, directory, UVICORN) as server:
             assert server.number(MESSAGES) == server.orders.total()

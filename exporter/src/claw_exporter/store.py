@@ -30,7 +30,7 @@ from prometheus_client.utils import floatToGoString
 
 from claw_exporter.buckets import checked
 from claw_exporter.catalog import CATALOG, INTERNAL_ERRORS, OVERFLOW
-from claw_exporter.errors import LabelError, SpecError
+from claw_exporter.errors import DirectoryError, LabelError, SpecError
 from claw_exporter.servers import expected_workers
 from claw_exporter.spec import Counter, Gauge, Histogram, Metric, Slot
 
@@ -479,11 +479,16 @@ class Store:
         """Look whether several workers could add up their numbers; log once where they cannot.
 
         Raises:
-            DirectoryError: The directory is missing, or not writable.
+            DirectoryError: The directory is missing, or not writable, or the system has no ``flock``.
         """
         if self.directory:
-            from claw_exporter.workerfiles import check_directory  # noqa: PLC0415  # not there on Windows
-
+            try:
+                from claw_exporter.workerfiles import check_directory  # noqa: PLC0415  # not there on Windows
+            except ImportError as error:
+                raise DirectoryError(
+                    "PROMETHEUS_MULTIPROC_DIR is set, but processes cannot share numbers on this system "
+                    "(it has no flock): unset it, and run one worker"
+                ) from error
             check_directory(self.directory)
         elif not self._checked:
             self._checked = True
