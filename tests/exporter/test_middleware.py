@@ -228,6 +228,28 @@ async def test_a_response_in_one_part_has_no_first_byte(
     assert value(metrics, "http_response_size_bytes_bucket", **labels, le="100.0") == 1
 
 
+async def test_both_ways_find_the_same_bucket(metrics: Metrics, drive: Drive) -> None:
+    """The first request goes the slow way, the others the fast one: in the first bucket, and in another."""
+
+    async def pause(request: Request) -> Response:
+        await asyncio.sleep(int(request.path_params["milliseconds"]) / 1000)
+        return PlainTextResponse("x" * 2_000)
+
+    app = MetricsMiddleware(Starlette(routes=[Route("/{milliseconds}", pause)]), metrics=metrics)
+    for milliseconds in (0, 0, 0, 60, 60):
+        await drive(app, f"/{milliseconds}")
+    labels = {"method": "GET", "endpoint": "/{milliseconds}"}
+    seconds = "http_request_duration_seconds"
+    below = value(metrics, f"{seconds}_bucket", **labels, status_class="2xx", le="0.05")
+    assert below == 3
+    assert value(metrics, f"{seconds}_count", **labels, status_class="2xx") == 5
+    total = value(metrics, f"{seconds}_sum", **labels, status_class="2xx")
+    assert total is not None
+    assert total >= 0.12
+    assert value(metrics, "http_response_size_bytes_bucket", **labels, le="1000.0") == 0
+    assert value(metrics, "http_response_size_bytes_bucket", **labels, le="10000.0") == 5
+
+
 async def test_a_body_of_head_is_not_sent_and_not_counted(
     app: Starlette, metrics: Metrics, drive: Drive
 ) -> None:
