@@ -569,6 +569,7 @@ SEQUENCES: list[Sequence] = [
     ([{**START, "status": 999}, END], None, "OTHER", 0),
     ([{"type": "http.response.debug", "info": {}}, START, END], None, "200", 0),
     ([START, {"type": "http.response.body", "body": b"123"}, PART], None, "200", 8),
+    ([START, {"type": "http.response.body", "body": b"123", "more_body": False}], None, "200", 3),
     ([{"type": "http.response.body", "body": b"123"}], None, "500", 3),
 ]
 

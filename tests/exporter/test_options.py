@@ -184,7 +184,7 @@ NAME = "a label's name consists of letters"
         ({"my-tier": tier}, f"labels contains 'my-tier': {NAME}"),
         ({"__tier": tier}, NAME),
         ({"1st": tier}, NAME),
-        ({"endpoint": tier}, "is none of endpoint, le, method, status, status_class"),
+        ({"endpoint": tier}, "is none of endpoint, le, method, pid, status, status_class"),
         ({"le": tier}, "is none of"),
         ({7: tier}, "labels contains 7"),
         ({"tier": "gold"}, r"labels\['tier'\] is 'gold': pass a function of the request's scope"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from claw_exporter.store import Child
     from claw_exporter.traffic import Series
 
     Predicate = Callable[[Scope], bool]
@@ -125,6 +126,11 @@ class _Recorder:
         self._lock = Lock()
         self.traffic.join(self, options.labels)
 
+    @property
+    def in_flight(self) -> Child:
+        """The number of running requests, as the closure counts it: for nobody where `locked` does it."""
+        return self.traffic.in_flight if self.lock is None else [0.0]
+
     def renew(self) -> None:
         """Forget every child: this process was forked off another one."""
         self.fast.clear()
@@ -179,8 +185,8 @@ class _Recorder:
                 extra = self.traffic.label_values(self._options.values(scope))
                 series, own = self.traffic.series(name, endpoint, status, extra)
                 labels = (name, endpoint, str(status), *extra) if own else ()
-                stable = stable and own and method in METHODS and method != "HEAD"
-        if self._may_remember and stable and here:
+                stable = stable and own and method != "HEAD"
+        if self._may_remember and stable and here and method in METHODS:
             self._remember(key, series, context, route)
         return series, labels
 
@@ -232,13 +238,13 @@ class _Recorder:
 
 def _measured(app: ASGIApp, recorder: _Recorder) -> ASGIApp:  # noqa: C901, PLR0915  # one closure: see the module
     traffic, fast = recorder.traffic, recorder.fast
-    in_flight = traffic.in_flight if recorder.lock is None else [0.0]
+    in_flight = recorder.in_flight
     mark, seconds_bounds = traffic.mark, traffic.seconds_bounds
     size_bounds, size_at = traffic.size_bounds, traffic.size_at
 
     def renew() -> None:
         nonlocal in_flight
-        in_flight = traffic.in_flight if recorder.lock is None else [0.0]
+        in_flight = recorder.in_flight
 
     async def measured(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0915  # the same
         if scope["type"] != "http" or mark in scope:
@@ -258,7 +264,9 @@ def _measured(app: ASGIApp, recorder: _Recorder) -> ASGIApp:  # noqa: C901, PLR0
                 kind = message["type"]
                 if kind == "http.response.start":
                     progress = message
-                elif kind == "http.response.body" and "more_body" not in message:
+                elif kind == "http.response.body" and not (
+                    "more_body" in message and message["more_body"]  # noqa: RUF019  # .get() is a call
+                ):
                     progress = (progress["status"], perf_counter(), len(message["body"]))
                 else:
                     progress = recorder.followed(progress, message)

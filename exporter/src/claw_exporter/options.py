@@ -24,7 +24,8 @@ __all__ = ["Options"]
 
 UNKNOWN: Final = "unknown"
 _NAME: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-_TAKEN: Final = frozenset((*HTTP_REQUESTS.labels, *HTTP_REQUEST_DURATION.labels, "le"))
+# "pid" is what multiprocess mode tells workers apart by.
+_TAKEN: Final = frozenset((*HTTP_REQUESTS.labels, *HTTP_REQUEST_DURATION.labels, "le", "pid"))
 
 
 class Options:
