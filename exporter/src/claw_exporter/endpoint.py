@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import generate_latest
@@ -76,12 +77,14 @@ class Exposition:
         if self._mark not in scope:
             await self._serve(scope, send)
             return
-        in_flight = self._in_flight()
-        in_flight[0] -= 1
+        in_flight, guard = self._in_flight(), self._store.lock or nullcontext()
+        with guard:
+            in_flight[0] -= 1.0
         try:
             await self._serve(scope, send)
         finally:
-            in_flight[0] += 1
+            with guard:
+                in_flight[0] += 1.0
 
     async def _serve(self, scope: Scope, send: Send) -> None:
         head = scope["method"] == "HEAD"
