@@ -60,6 +60,7 @@ class _Layout:
         mode: What several workers make of a gauge.
         pid: Whose gauge it is.
         rows: Its series.
+        end: Up to which byte.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,11 +69,11 @@ class _Layout:
         self.mode: Workers = _MODES.get(parts[1], "sum")
         self.pid = parts[2].removesuffix(".db") if self.kind == "gauge" else ""
         self.rows: list[_Row] = []
-        self._end = HEADER_BYTES
+        self.end = HEADER_BYTES
 
     def extend(self, data: bytes) -> None:
         """Parse what was added since the last time."""
-        start, self._end = self._end, len(data)
+        start, self.end = self.end, len(data)
         buckets: dict[tuple[object, ...], _Buckets] = {}
         for family, sample, labels, help_text, place in entries(data, start, len(data)):
             if self.kind != "histogram":
@@ -160,7 +161,9 @@ class Reader:
         read = _read(self._directory / name)
         if read is not None:
             identity, data = read
-            layout = self._layouts.get((name, identity)) or _Layout(Path(name))
+            layout = self._layouts.get((name, identity))
+            if layout is None or layout.end > len(data):  # a name and an inode may both come back
+                layout = _Layout(Path(name))
             layout.extend(data)
             layouts[name, identity] = layout
             total.add(layout, memoryview(data).cast("d"))

@@ -442,7 +442,7 @@ class Store:
             self._overflow.inc(metric)
 
     def snapshot(self) -> list[Snapshot]:
-        """Return every metric that has series, in order of registration."""
+        """Return every metric that has series: in order of registration; of all workers, the catalogue's."""
         self.refresh()
         if not self.in_memory:
             try:
