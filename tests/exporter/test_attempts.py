@@ -397,6 +397,36 @@ def test_the_transport_of_a_watched_client_shows_what_it_had_and_can_be_copied(m
     assert copy.copy(client._transport).handler is answers.handler  # type: ignore[attr-defined]
 
 
+def test_of_a_long_refusal_only_the_beginning_is_read(metrics: Metrics) -> None:
+    body = iter([b" " * 3_000, b" " * 3_000, b'{"code": "insufficient_quota"}'])
+    answers = httpx.MockTransport(lambda _: httpx.Response(429, content=body))
+    with httpx.Client(transport=answers) as client:
+        metrics.watch_provider(client, provider="openai")
+        client.post("http://x", json={"model": MODEL})
+    assert outcomes(metrics) == {"rate_limited": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (b'data: {"choices": []}\n\ndata: {"error": {"type": "server_error"}}\n\n', "server_error"),
+        (b'data: {"error": {"code": "rate_limit_exceeded"}}\n\n', "rate_limited"),
+        (b'data: {"choices": [{"delta": {"content": "data: {\\"error\\" event: error"}}]}\n\n', "ok"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 25, 1000])
+def test_an_error_in_an_event_of_a_stream_is_a_failed_attempt(
+    metrics: Metrics, body: bytes, outcome: str, size: int
+) -> None:
+    chunks = iter([body[start : start + size] for start in range(0, len(body), size)])
+    headers = {"content-type": "text/event-stream; charset=utf-8"}
+    answers = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=chunks))
+    with httpx.Client(transport=answers) as client:
+        metrics.watch_provider(client, provider="openai")
+        assert client.post("http://x", json={"model": MODEL}).content == body
+    assert outcomes(metrics) == {outcome: 1}
+
+
 # -- Headroom ----------------------------------------------------------------------------------------------
 
 

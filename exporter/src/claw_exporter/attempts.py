@@ -2,7 +2,8 @@
 
 Not around the call: the SDKs of OpenAI and Anthropic try again by themselves, so whoever waits for the call
 sees the last attempt only. Not by httpx's event hooks: these do not see a connection that fails.
-An attempt ends with the last byte of its response, so a stream that breaks off is a failed one.
+An attempt ends with the last byte of its response, so a stream that breaks off is a failed one; so is one
+that tells of an error in an event, as an overloaded provider does.
 """
 
 from __future__ import annotations
@@ -67,6 +68,18 @@ _CODES: Final = {
     b"content_policy_violation": "content_filter",
     b"1301": "content_filter",
 }
+# The same of an error in an event of a stream whose status is 200; one that says none of these is an outage.
+_EVENT_CODES: Final = _CODES | {
+    b"rate_limit_error": "rate_limited",  # Anthropic
+    b"rate_limit_exceeded": "rate_limited",  # OpenAI
+    b"timeout_error": "timeout",
+    b"authentication_error": "auth",
+    b"permission_error": "auth",
+    b"invalid_request_error": "invalid_request",
+}
+# Such events begin a line; inside of an answer's text there are no line breaks, JSON escapes them.
+_EVENTS: Final = (b"\nevent: error", b'\ndata: {"error"')
+_TAIL_BYTES: Final = max(map(len, _EVENTS)) - 1
 # Anthropic has no code of its own for these.
 _MESSAGES: Final = {
     b"credit balance is too low": "quota_exhausted",
@@ -131,6 +144,7 @@ class Attempts:
         """Note what the head of a response says, and follow its body; never raises."""
         try:
             attempt.status = int(response.status_code)
+            attempt.streamed = response.headers.get("content-type", "").startswith("text/event-stream")
             self._note_headroom(attempt.labels, response.headers.raw)
             if response.is_closed:  # made with its body, by a transport that asks no server
                 attempt.keep(response.content)
@@ -187,22 +201,35 @@ class _Attempt:
     Attributes:
         labels: Model and provider.
         status: Status of the response; 0 before there is one.
-        kept: The beginning of a refusal's body.
+        streamed: Whether its body is a stream of events.
+        kept: The beginning of a refusal's body, or the event that tells of an error.
     """
 
-    __slots__ = ("_attempts", "_ended", "kept", "labels", "status")
+    __slots__ = ("_attempts", "_ended", "_tail", "kept", "labels", "status", "streamed")
 
     def __init__(self, attempts: Attempts, labels: tuple[str, str]) -> None:
         self._attempts = attempts
         self._ended = False
+        self._tail = b"\n"
         self.labels = labels
         self.status = 0
+        self.streamed = False
         self.kept = b""
 
     def keep(self, chunk: bytes) -> None:
         """Keep what may tell one refusal from another."""
-        if 400 <= self.status < 500 and len(self.kept) < _KEPT_BYTES and isinstance(chunk, bytes):  # noqa: PLR2004  # as HTTP has it
+        if not isinstance(chunk, bytes) or len(self.kept) >= _KEPT_BYTES:
+            return
+        if self.kept or 400 <= self.status < 500:  # noqa: PLR2004  # as HTTP has it
             self.kept += chunk[:_KEPT_BYTES]
+        elif self.streamed:
+            self._look_for_errors(self._tail + chunk)
+
+    def _look_for_errors(self, text: bytes) -> None:
+        for event in _EVENTS:
+            if event in text:
+                self.kept = text[text.index(event) :][:_KEPT_BYTES]
+        self._tail = text[-_TAIL_BYTES:]
 
     def end(self, error: BaseException | None) -> None:
         """Count this attempt, once."""
@@ -353,11 +380,14 @@ def outcome(status: int, kept: bytes, error: BaseException | None) -> str:
 
     Args:
         status: Status of the response; 0 where there is none.
-        kept: The beginning of a refusal's body.
+        kept: The beginning of a refusal's body, or the event that tells of an error.
         error: What ended the attempt, or the reading of its body, if something did.
     """
     if status >= 400:  # noqa: PLR2004  # as HTTP has it; whatever became of the body
         return "server_error" if status >= 500 else _refusal(status, kept)  # noqa: PLR2004
+    if kept:
+        said = [_EVENT_CODES[code] for code in _CODE.findall(kept) if code in _EVENT_CODES]
+        return said[0] if said else "server_error"
     if error is None or isinstance(error, (StopIteration, StopAsyncIteration)):
         return "ok"
     if not isinstance(error, Exception):
