@@ -46,6 +46,7 @@ _UNKNOWN: Final = "unknown"
 _WHERE: Final = "track_ai_response"
 _ERROR_TYPES: Final = 64
 _BOUNDS: Final = AI_RESPONSE_DURATION.buckets
+_SUM: Final = len(_BOUNDS) + 1
 _new: Final = object.__new__
 
 
@@ -54,15 +55,16 @@ class AIResponse(Measurement):
 
     Attributes:
         pair: Where the numbers of its model are.
+        plain: Whether nothing was said about it.
     """
 
-    __slots__ = ("_answers", "_each_chunk", "_said", "pair")
+    __slots__ = ("_each_chunk", "_said", "pair", "plain")
 
-    def __init__(self, tracker: object, answers: Answers, pair: _Pair, *, each_chunk: bool = False) -> None:
+    def __init__(self, tracker: object, pair: _Pair, *, each_chunk: bool = False) -> None:
         super().__init__(tracker)
-        self._answers = answers
         self._each_chunk = each_chunk
         self.pair = pair
+        self.plain = False
         self._said: _Said | None = None
 
     @property
@@ -91,17 +93,26 @@ class AIResponse(Measurement):
             waited = now - parts.last
             parts.longest = max(parts.longest, waited)
             if self._each_chunk:
-                self._answers.time_chunk(self.pair, waited)
+                self.pair.answers.time_chunk(self.pair, waited)
         if parts.generator is None:
             parts.last = parts.since = now
 
+    def fail(self, error_type: str = "error") -> None:
+        """Say that the answer is an error though nothing was raised.
+
+        Args:
+            error_type: A short constant such as ``rate_limited``; not a message.
+        """
+        self.plain = False
+        super().fail(error_type)
+
     def watch(self) -> None:
         """Look for stalls of a decorated asynchronous generator."""
-        self._answers.stalls.add(cast("Parts", self.parts))
+        self.pair.answers.stalls.add(cast("Parts", self.parts))
 
     def timing(self) -> Timing | None:
         """Return where the wait for each part is counted, where that was asked for."""
-        return self._answers.timing(self.pair) if self._each_chunk else None
+        return self.pair.answers.timing(self.pair) if self._each_chunk else None
 
     def usage(
         self,
@@ -127,7 +138,7 @@ class AIResponse(Measurement):
         given = (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens)
         for kind, number in zip(TOKEN_TYPES, given, strict=True):
             if number is not None:
-                self._answers.note(self._facts().tokens, kind, number)
+                self.pair.answers.note(self._facts().tokens, kind, number)
 
     def finish(self, reason: str) -> None:
         """Say why the model stopped; a later reason takes the place of an earlier one.
@@ -152,18 +163,18 @@ class AIResponse(Measurement):
         try:
             reading = read(answer)
         except Exception:  # noqa: BLE001  # an object of any kind may do anything
-            self._answers.fault("report")
+            self.pair.answers.fault("report")
             return
         if reading.tokens:
             tokens = self._facts().tokens
             for kind, number in reading.tokens.items():
-                self._answers.note(tokens, kind, number)
+                self.pair.answers.note(tokens, kind, number)
         if reading.reason is not None:
             self._facts().reason = reading.reason
 
     def record(self, status: str, seconds: float) -> None:
         """Record the end."""
-        self._answers.record(self, self.pair, status, seconds)
+        self.pair.answers.record(self, self.pair, status, seconds)
 
     def tokens(self) -> dict[str, float]:
         """Return the tokens reported so far, type -> number."""
@@ -187,6 +198,7 @@ class AIResponse(Measurement):
         return now - parts.since if parts.waiting() and not parts.fresh else 0.0
 
     def _facts(self) -> _Said:
+        self.plain = False
         if self._said is None:
             self._said = _Said()
         return self._said
@@ -223,15 +235,17 @@ class _Pair:
     """A model and who serves it.
 
     Attributes:
+        answers: Where to record.
         open: Its running calls.
         prepared: Whether its series exist.
         ends: What they change when they end; None where that must be looked up each time.
         silent: Whether its silence was shown to be more than 0.
     """
 
-    __slots__ = ("ends", "model", "open", "prepared", "provider", "silent")
+    __slots__ = ("answers", "ends", "model", "open", "prepared", "provider", "silent")
 
-    def __init__(self, model: str, provider: str) -> None:
+    def __init__(self, answers: Answers, model: str, provider: str) -> None:
+        self.answers = answers
         self.model = model
         self.provider = provider
         self.open: set[AIResponse] = set()
@@ -243,7 +257,7 @@ class _Pair:
 class _Calls(Tracker[AIResponse]):
     """Calls of one model: begins and ends the usual ones without a detour, as this is in every call."""
 
-    __slots__ = ("_answers", "_each_chunk", "_pair")
+    __slots__ = ("_each_chunk", "_pair")
 
     def __init__(
         self,
@@ -258,7 +272,6 @@ class _Calls(Tracker[AIResponse]):
             return answers.begin(tracker, pair, each_chunk=each_chunk)
 
         super().__init__(store, _WHERE, make, judge, timed=each_chunk)
-        self._answers = answers
         self._each_chunk = each_chunk
         self._pair = pair
 
@@ -274,12 +287,11 @@ class _Calls(Tracker[AIResponse]):
         response.outer = outer_here() if outer is not None and (outer.open or outer.outer) else None
         response.tracker = self
         response.error_type = response.parts = response._said = None  # noqa: SLF001  # the class above
-        response.open = True
-        response._answers = self._answers  # noqa: SLF001
+        response.open = response.plain = True
         response._each_chunk = self._each_chunk  # noqa: SLF001
         response.pair = pair
         pair.open.add(response)
-        ends.in_flight[0] += 1
+        ends.in_flight[0] += 1.0
         response.started = perf_counter()
         return response
 
@@ -287,25 +299,18 @@ class _Calls(Tracker[AIResponse]):
         """End a response, once."""
         pair = measurement.pair
         ends = pair.ends
-        if (
-            error is not None
-            or ends is None
-            or measurement._said is not None  # noqa: SLF001  # the class above
-            or measurement.parts is not None
-            or measurement.error_type is not None
-            or not measurement.open
-        ):
+        if not measurement.plain or error is not None or measurement.parts is not None or ends is None:
             super().end(measurement, error)
             return
         # A good answer in one piece, of which nothing was said.
         seconds = perf_counter() - measurement.started
-        measurement.open = False
+        measurement.open = measurement.plain = False
         pair.open.discard(measurement)
-        ends.in_flight[0] -= 1
+        ends.in_flight[0] -= 1.0
+        ends.missing[0] += 1.0
         ok = ends.ok
         ok[bisect_left(_BOUNDS, seconds)] += 1
-        ok[-1] += seconds
-        ends.missing[0] += 1
+        ok[_SUM] += seconds
 
 
 class Answers:
@@ -334,7 +339,7 @@ class Answers:
         self._errors = store.counter(AI_ERRORS)
         self._finish = store.counter(AI_FINISH)
         self._pairs: dict[tuple[str, str], _Pair] = {}
-        self._rest = _Pair(OVERFLOW_LABEL, OVERFLOW_LABEL)
+        self._rest = _Pair(self, OVERFLOW_LABEL, OVERFLOW_LABEL)
         self._error_types: set[str] = set()
         store.before_scrape(self._show_silence)
         store.on_fork(self._forget)
@@ -384,17 +389,17 @@ class Answers:
 
     def detached(self) -> AIResponse:
         """Return a response that records nothing."""
-        return AIResponse(None, self, _Pair(_UNKNOWN, _UNKNOWN))
+        return AIResponse(None, _Pair(self, _UNKNOWN, _UNKNOWN))
 
     def begin(self, tracker: object, pair: _Pair, *, each_chunk: bool) -> AIResponse:
         """Begin a response of a model."""
-        response = AIResponse(tracker, self, pair, each_chunk=each_chunk)
+        response = AIResponse(tracker, pair, each_chunk=each_chunk)
         if not pair.prepared:
             self._prepare(pair)
         if pair.ends is None:
             self._in_flight.inc(pair.model, pair.provider)
         else:
-            pair.ends.in_flight[0] += 1
+            pair.ends.in_flight[0] += 1.0
         pair.open.add(response)
         return response
 
@@ -402,7 +407,7 @@ class Answers:
         """Return what is known of a model; beyond the bound only where its calls are open."""
         pair = self._pairs.get((model, provider))
         if pair is None:
-            pair = _Pair(model, provider)
+            pair = _Pair(self, model, provider)
             if len(self._pairs) < self._store.max_series:
                 return self._pairs.setdefault((model, provider), pair)
             pair.prepared = True

@@ -124,6 +124,7 @@ class _Timed(Tracker[Operation]):
 
     def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         durations, named, bounds = self._durations, self._named, self._durations.bounds
+        total = len(bounds) + 1  # faster than -1
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
@@ -139,13 +140,14 @@ class _Timed(Tracker[Operation]):
                 durations.ended_well(named, seconds)
             else:
                 ok[bisect_left(bounds, seconds)] += 1
-                ok[-1] += seconds
+                ok[total] += seconds
             return value
 
         return wrapper
 
     def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
         durations, named, bounds = self._durations, self._named, self._durations.bounds
+        total = len(bounds) + 1  # faster than -1
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
@@ -161,7 +163,7 @@ class _Timed(Tracker[Operation]):
                 durations.ended_well(named, seconds)
             else:
                 ok[bisect_left(bounds, seconds)] += 1
-                ok[-1] += seconds
+                ok[total] += seconds
             return value
 
         return wrapper

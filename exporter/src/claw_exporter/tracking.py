@@ -452,6 +452,7 @@ class Tracker(Generic[M]):
             measurement = self.begin(args, kwargs)
             inside = _Inside(measurement)
             child, bounds = measurement.timing() or _UNTIMED
+            total = len(bounds) + 1
             value: Any = None
             try:
                 parts = function(*args, **kwargs)
@@ -472,7 +473,7 @@ class Tracker(Generic[M]):
                         waited = perf_counter() - asked
                         known.fresh = True
                         child[bisect_left(bounds, waited)] += 1
-                        child[-1] += waited
+                        child[total] += waited
                         if self._judge is not None:
                             self.judge(measurement, part)
                         try:
