@@ -13,7 +13,7 @@ from claw_exporter.catalog import INTERNAL_ERRORS, OVERFLOW, VECTOR_DB_DURATION
 from claw_exporter.tracking import innermost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 def ends(metrics: Metrics, operation: str = "search") -> dict[str, int]:
@@ -100,7 +100,7 @@ def test_an_operation_that_cannot_be_named_is_counted_and_kept_away(metrics: Met
     assert faults(metrics) == {("track_vector_db",): 1}
 
 
-def test_where_there_is_no_gil_every_end_takes_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_there_is_no_gil_every_end_takes_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("claw_exporter.store._free_threaded", lambda: True)
     metrics = Metrics(registry=CollectorRegistry())
 
@@ -114,9 +114,18 @@ def test_where_there_is_no_gil_every_end_takes_the_lock(monkeypatch: pytest.Monk
     assert ends(metrics) == {"ok": 2}
     assert metrics._vector_db._named["search"].ok is None
     assert metrics._answers._pairs["m", "unknown"].ends is None
+
+    @metrics.track_ai_response(model="m", each_chunk=True)
+    async def stream() -> AsyncIterator[int]:
+        for number in range(4):
+            yield number
+
+    assert [number async for number in stream()] == [0, 1, 2, 3]
     metrics.register()
     name, labels = "claw_ai_ai_response_duration_seconds_count", {"model": "m", "provider": "unknown"}
-    assert metrics.registry.get_sample_value(name, {**labels, "status": "ok"}) == 2
+    assert metrics.registry.get_sample_value(name, {**labels, "status": "ok"}) == 3
+    name = "claw_ai_ai_time_between_chunks_seconds_count"
+    assert metrics.registry.get_sample_value(name, labels) == 3
 
 
 def test_an_end_that_cannot_be_counted_is_kept_away(

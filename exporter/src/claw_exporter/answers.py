@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -112,7 +113,12 @@ class AIResponse(Measurement):
 
     def timing(self) -> Timing | None:
         """Return where the wait for each part is counted, where that was asked for."""
-        return self.pair.answers.timing(self.pair) if self._each_chunk else None
+        if not self._each_chunk:
+            return None
+        timing, apart = self.pair.answers.timing(self.pair)
+        if apart:
+            self._facts().waits = timing
+        return timing
 
     def usage(
         self,
@@ -184,6 +190,10 @@ class AIResponse(Measurement):
         """Return why the model stopped, where that is known: one of the values of the label ``reason``."""
         return self._said.reason if self._said else None
 
+    def waits(self) -> Timing | None:
+        """Return the waits for its parts that are still to be added to those of its model."""
+        return self._said.waits if self._said else None
+
     def per_output_token(self) -> float | None:
         """Return the mean seconds per output token after the first; None where that is not known."""
         tokens, parts = self.tokens().get("output", 0.0), self.parts
@@ -205,13 +215,20 @@ class AIResponse(Measurement):
 
 
 class _Said:
-    """What was reported about an answer."""
+    """What is known about an answer beside its times.
 
-    __slots__ = ("reason", "tokens")
+    Attributes:
+        tokens: Type of tokens -> number.
+        reason: Why the model stopped.
+        waits: Waits for its parts that are still to be added to those of its model.
+    """
+
+    __slots__ = ("reason", "tokens", "waits")
 
     def __init__(self) -> None:
         self.tokens: dict[str, float] = {}
         self.reason: str | None = None
+        self.waits: Timing | None = None
 
 
 class _Ends:
@@ -447,10 +464,22 @@ class Answers:
         if 0 <= value < float("inf"):
             tokens[kind] = value
 
-    def timing(self, pair: _Pair) -> Timing:
-        """Return where the waits for parts are counted."""
+    def timing(self, pair: _Pair) -> tuple[Timing, bool]:
+        """Return where the waits for parts are counted, and whether `add_waits` has to be called for them.
+
+        It has to where each change takes the lock: a stream counts by itself then, and adds up at its end.
+        """
         family = self._chunk_gaps()
-        return Timing(family.child(pair.model, pair.provider), family.bounds)
+        if self._store.lock is None:
+            return Timing(family.child(pair.model, pair.provider), family.bounds), False
+        return Timing([0.0] * (len(family.bounds) + 2), family.bounds), True
+
+    def add_waits(self, pair: _Pair, waits: Timing) -> None:
+        """Add the waits that a stream has counted by itself."""
+        with self._store.lock or nullcontext():
+            child = self._chunk_gaps().child(pair.model, pair.provider)
+            for place, number in enumerate(waits.child):
+                child[place] += number
 
     def time_chunk(self, pair: _Pair, seconds: float) -> None:
         """Count the wait for one part."""
@@ -474,9 +503,11 @@ class Answers:
         per_token = response.per_output_token()
         if status == "ok" and per_token is not None:
             self._per_token.observe(per_token, model, provider)
-        reason = response.reason()
+        reason, waits = response.reason(), response.waits()
         if reason is not None:
             self._finish.inc(model, reason)
+        if waits is not None:
+            self.add_waits(pair, waits)
         self._account(model, response.tokens(), complete=status == "ok")
 
     def _account(self, model: str, tokens: dict[str, float], *, complete: bool) -> None:
