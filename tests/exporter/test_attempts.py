@@ -25,7 +25,7 @@ from claw_exporter.attempts import Attempts
 from claw_exporter.catalog import AI_ATTEMPTS, AI_RATELIMIT_REMAINING, AI_RETRIES, INTERNAL_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from types import ModuleType
 
     from starlette.requests import Request
@@ -223,6 +223,61 @@ async def test_nobody_there_is_a_failed_connection(metrics: Metrics) -> None:
         with pytest.raises(openai.APIConnectionError):
             await client.chat.completions.create(model="m", messages=QUESTION)
     assert outcomes(metrics, "m", "m by me") == {"connection": 1}
+
+
+async def test_an_answer_tells_what_its_chunks_report(
+    metrics: Metrics, async_client: openai.AsyncOpenAI, behave: Callable[..., None]
+) -> None:
+    behave(output_tokens=12)
+
+    @metrics.track_ai_response(model=MODEL, provider="openai")
+    async def generate() -> AsyncIterator[str]:
+        stream = await async_client.chat.completions.create(
+            model=MODEL, messages=QUESTION, stream=True, stream_options={"include_usage": True}
+        )
+        async for chunk in stream:
+            metrics.current_response().report(chunk)
+            if chunk.choices:
+                yield chunk.choices[0].delta.content or ""
+
+    async with async_client:
+        assert "".join([part async for part in generate()]).startswith("You asked")
+    assert metrics.registry.get_sample_value("claw_ai_ai_tokens_total", {"model": MODEL, "type": "output"})
+    reason = {"model": MODEL, "reason": "stop"}
+    assert metrics.registry.get_sample_value("claw_ai_ai_finish_total", reason) == 1
+    assert metrics.registry.get_sample_value("claw_ai_ai_usage_missing_total", {"model": MODEL}) == 0
+
+
+async def test_a_stalled_stream_is_seen_while_it_stalls(
+    metrics: Metrics, async_client: openai.AsyncOpenAI, behave: Callable[..., None]
+) -> None:
+    behave(stall_ratio=1, stall_seconds=3)
+    labels: Any = {"model": MODEL, "provider": "openai"}
+    began = asyncio.Event()
+
+    @metrics.track_ai_response(**labels)
+    async def generate() -> AsyncIterator[object]:
+        async for chunk in await async_client.chat.completions.create(
+            model=MODEL, messages=QUESTION, stream=True
+        ):
+            yield chunk
+
+    async def read() -> None:
+        async for _ in generate():
+            began.set()
+
+    async with async_client:
+        reading = asyncio.create_task(read())
+        await began.wait()
+        await asyncio.sleep(0.5)
+        silence = metrics.registry.get_sample_value("claw_ai_ai_silence_seconds", labels)
+        assert silence is not None
+        assert 0.3 < silence < 1
+        with pytest.raises((openai.APIError, httpx2.TransportError)):
+            await reading  # after the client's timeout of a second
+    assert metrics.registry.get_sample_value("claw_ai_ai_silence_seconds", labels) == 0
+    gap = metrics.registry.get_sample_value("claw_ai_ai_stream_gap_seconds_sum", labels)
+    assert gap == pytest.approx(1, abs=0.3)
 
 
 # -- Bare HTTP clients -------------------------------------------------------------------------------------
