@@ -309,6 +309,10 @@ def test_of_what_is_no_answer_nothing_is_taken(metrics: Metrics, answer: object)
 
 
 def test_an_answer_that_breaks_when_it_is_read_is_counted_and_kept_away(metrics: Metrics) -> None:
+    class Nameless:
+        def __str__(self) -> str:
+            raise RuntimeError
+
     class Broken:
         @property
         def usage(self) -> object:
@@ -317,7 +321,8 @@ def test_an_answer_that_breaks_when_it_is_read_is_counted_and_kept_away(metrics:
     with metrics.track_ai_response(**GLM) as response:
         response.report(Broken())
         response.report({"usage": {"prompt_tokens": "many"}})
-    assert faults(metrics) == {("report",): 2}
+        response.finish(Nameless())  # type: ignore[arg-type]  # wrong on purpose
+    assert faults(metrics) == {("report",): 2, ("finish",): 1}
     assert value(metrics, "response_duration_seconds_count", **GLM, status="ok") == 1
 
 
@@ -496,7 +501,10 @@ def test_a_stream_of_another_thread_ends_where_it_is_read(metrics: Metrics) -> N
     assert value(metrics, "tokens_total", model="glm-4", type="input") == 3
 
 
-def test_numbers_of_the_parent_are_forgotten_in_a_forked_child(metrics: Metrics) -> None:
+def test_numbers_of_the_parent_are_forgotten_in_a_forked_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("claw_exporter.store._free_threaded", lambda: False)  # where they are kept at hand
+    metrics = Metrics(registry=CollectorRegistry())
+    metrics.register()
     track, search = metrics.track_ai_response(**GLM), metrics.track_vector_db("search")
 
     @track

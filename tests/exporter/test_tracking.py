@@ -6,6 +6,7 @@ import gc
 import inspect
 import itertools
 import threading
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -649,14 +650,30 @@ async def test_a_stream_that_breaks_in_its_middle_is_an_error_and_holds_nothing(
     ends: Ends, judge: Callable[[Any], str | None] | None
 ) -> None:
     @operation_tracker(Store(), "test", lambda *end: ends.append(end), judge)
-    async def parts() -> AsyncIterator[int]:
+    async def parts() -> AsyncGenerator[int, None]:
         yield 1
         yield 2
-        raise LookupError
+        raise Broken
 
-    with pytest.raises(LookupError):
-        [number async for number in parts()]
-    assert statuses(ends) == ["error"]
+    class Broken(Exception):  # noqa: N818  # short
+        pass
+
+    async def fail(*, thrown: bool) -> weakref.ref[Exception]:
+        stream = parts()
+        assert [await anext(stream), await anext(stream)] == [1, 2]
+        try:
+            await (stream.athrow(Broken()) if thrown else anext(stream))
+        except Broken as raised:
+            return weakref.ref(raised)
+        pytest.fail("nothing was raised")
+
+    gc.disable()
+    try:
+        held = [await fail(thrown=False), await fail(thrown=True)]
+        assert [ref() for ref in held] == [None, None]
+    finally:
+        gc.enable()
+    assert statuses(ends) == ["error", "error"]
 
 
 async def test_an_abandoned_stream_ends(tracker: Tracker[Operation], ends: Ends) -> None:

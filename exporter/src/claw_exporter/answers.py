@@ -152,7 +152,11 @@ class AIResponse(Measurement):
         Args:
             reason: In the words of OpenAI, Anthropic, Gemini or Zhipu; unknown ones count as ``other``.
         """
-        translated = finish_reason(reason)
+        try:
+            translated = finish_reason(reason)
+        except Exception:  # noqa: BLE001  # an object of any kind may do anything
+            self.pair.answers.fault("finish")
+            return
         if translated is not None:
             self._facts().reason = translated
 

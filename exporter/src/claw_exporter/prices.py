@@ -75,7 +75,7 @@ def price_table(prices: Mapping[str, Price | Mapping[str, float]] | str | PathLi
         ArgumentError: The file cannot be read, or something in it is not a price.
     """
     table = prices if isinstance(prices, Mapping) else _loaded(Path(prices))
-    return {model: _price(model, price) for model, price in table.items()}
+    return {str(model): _price(str(model), price) for model, price in table.items()}
 
 
 def table_version(table: Mapping[str, Price]) -> str:

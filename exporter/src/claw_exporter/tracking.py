@@ -524,8 +524,11 @@ class _Inside:
 
     async def step(self, awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401  # any part
         """Take a step of an asynchronous generator."""
-        with self:
-            part = await awaitable
+        try:
+            with self:
+                part = await awaitable
+        finally:
+            del awaitable  # it may hold an error, whose traceback would hold this frame
         if not self._parts.last:
             self._measurement.watch()
         self.arrived()
