@@ -26,8 +26,8 @@ Pool = Any  # the stubs know nothing of what lies inside
 
 
 @pytest.fixture
-async def pool(postgres: Postgres, metrics: Metrics, recorded: Recorded) -> AsyncIterator[Pool]:
-    pool = await asyncpg.create_pool(postgres.dsn, min_size=1, max_size=3)
+async def pool(postgres: Postgres, metrics: Metrics, recorded: Recorded) -> AsyncIterator[Any]:
+    pool: Pool = await asyncpg.create_pool(postgres.dsn, min_size=1, max_size=3)
     assert recorded.db() == {}
     metrics.watch_asyncpg(pool, name="primary")
     yield pool
@@ -154,7 +154,7 @@ async def test_a_pool_that_is_not_open_yet_can_be_watched(
     async def init(connection: object) -> None:  # asyncpg awaits it
         seen.append(connection)
 
-    pool = asyncpg.create_pool(postgres.dsn, min_size=1, max_size=1, init=init)
+    pool: Pool = asyncpg.create_pool(postgres.dsn, min_size=1, max_size=1, init=init)
     metrics.watch_asyncpg(pool)
     async with pool:
         await pool.fetch("SELECT 1")
@@ -185,7 +185,7 @@ async def test_a_server_that_is_killed_in_the_middle(
 async def test_waiting_for_a_full_pool_is_seen_and_so_is_giving_up(
     postgres: Postgres, metrics: Metrics, recorded: Recorded
 ) -> None:
-    pool = await asyncpg.create_pool(postgres.dsn, min_size=1, max_size=1)
+    pool: Pool = await asyncpg.create_pool(postgres.dsn, min_size=1, max_size=1)
     metrics.watch_pool("small", pool)
     holder = await pool.acquire()
     with pytest.raises(asyncio.TimeoutError):
@@ -219,7 +219,9 @@ async def test_a_server_that_does_not_answer_is_no_timeout_of_the_pool(
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
-    pool = asyncpg.create_pool(f"postgresql://x@127.0.0.1:{port}/x", min_size=0, max_size=1, timeout=0.1)
+    pool: Pool = asyncpg.create_pool(
+        f"postgresql://x@127.0.0.1:{port}/x", min_size=0, max_size=1, timeout=0.1
+    )
     metrics.watch_asyncpg(pool, name="deaf")
     async with pool:
         with pytest.raises(asyncio.TimeoutError):
@@ -232,6 +234,7 @@ async def test_a_server_that_does_not_answer_is_no_timeout_of_the_pool(
 
 async def test_the_pool_keeps_its_type_its_protocols_and_its_connections_theirs(pool: Pool) -> None:
     assert type(pool) is asyncpg.Pool
+    connection: Any
     async with pool.acquire() as connection:
         assert type(connection) is asyncpg.pool.PoolConnectionProxy
         assert type(connection._protocol).__name__ == "Protocol"
@@ -304,7 +307,7 @@ async def test_a_class_of_pools_of_ones_own_is_measured_once(
 
 
 async def test_a_forgotten_pool_is_freed(postgres: Postgres, metrics: Metrics, recorded: Recorded) -> None:
-    pool = await asyncpg.create_pool(postgres.dsn, min_size=1, max_size=1)
+    pool: Pool = await asyncpg.create_pool(postgres.dsn, min_size=1, max_size=1)
     metrics.watch_asyncpg(pool, name="gone")
     await pool.fetch("SELECT 1")
     gone = weakref.ref(tap(pool))

@@ -8,7 +8,7 @@ import inspect
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import redis
@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from claw_exporter import ArgumentError, Metrics
+from claw_exporter.catalog import INTERNAL_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from claw_native.servers import Redis as Server
 
 
+Client = Any  # its types promise an awaitable or a value, one of them
+
+
 @pytest.fixture
-def client(redis_server: Server, metrics: Metrics) -> Iterator[redis.Redis]:
+def client(redis_server: Server, metrics: Metrics) -> Iterator[Any]:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
         metrics.watch_redis(client, name="cache")
@@ -35,14 +39,14 @@ def client(redis_server: Server, metrics: Metrics) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-async def aclient(redis_server: Server, metrics: Metrics) -> AsyncIterator[redis.asyncio.Redis]:
+async def aclient(redis_server: Server, metrics: Metrics) -> AsyncIterator[Any]:
     async with redis.asyncio.Redis.from_url(redis_server.url) as client:
         await client.flushall()
         metrics.watch_redis(client, name="cache")
         yield client
 
 
-def test_commands_are_measured_by_name_and_status(client: redis.Redis, recorded: Recorded) -> None:
+def test_commands_are_measured_by_name_and_status(client: Client, recorded: Recorded) -> None:
     assert client.set("a", 1) is True
     assert client.get("a") == b"1"
     assert client.get("b") is None
@@ -61,7 +65,7 @@ def test_commands_are_measured_by_name_and_status(client: redis.Redis, recorded:
     assert recorded.states() == {("cache", "idle"): 1}
 
 
-async def test_asynchronous_commands_are_measured(aclient: redis.asyncio.Redis, recorded: Recorded) -> None:
+async def test_asynchronous_commands_are_measured(aclient: Client, recorded: Recorded) -> None:
     assert await aclient.set("a", 1) is True
     assert await asyncio.gather(*(aclient.get("a") for _ in range(5))) == [b"1"] * 5
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
@@ -70,7 +74,7 @@ async def test_asynchronous_commands_are_measured(aclient: redis.asyncio.Redis, 
     assert recorded.waits() == {("cache",): 7}
 
 
-def test_a_pipeline_is_one_operation(client: redis.Redis, recorded: Recorded) -> None:
+def test_a_pipeline_is_one_operation(client: Client, recorded: Recorded) -> None:
     with client.pipeline() as pipeline:
         assert pipeline.execute() == []  # nothing was sent
         assert pipeline.set("a", 1).incr("a").execute() == [True, 2]
@@ -88,9 +92,7 @@ def test_a_pipeline_is_one_operation(client: redis.Redis, recorded: Recorded) ->
     }
 
 
-async def test_an_asynchronous_pipeline_is_one_operation(
-    aclient: redis.asyncio.Redis, recorded: Recorded
-) -> None:
+async def test_an_asynchronous_pipeline_is_one_operation(aclient: Client, recorded: Recorded) -> None:
     async with aclient.pipeline(transaction=False) as pipeline:
         assert await pipeline.execute() == []
         assert await pipeline.set("a", 1).incr("a").execute() == [True, 2]
@@ -111,19 +113,19 @@ async def test_an_asynchronous_pipeline_is_one_operation(
     )
 
 
-def test_commands_that_wait_for_others_are_left_out(client: redis.Redis, recorded: Recorded) -> None:
+def test_commands_that_wait_for_others_are_left_out(client: Client, recorded: Recorded) -> None:
     assert client.blpop(["none"], timeout=0.05) is None
     assert not client.xread({"stream": "0"}, block=50)
     assert not client.xread({"stream": "0"})
     assert recorded.redis() == {("xread", "ok"): 1}
 
 
-def test_publish_and_subscribe_are_untouched(client: redis.Redis, recorded: Recorded) -> None:
+def test_publish_and_subscribe_are_untouched(client: Client, recorded: Recorded) -> None:
     with client.pubsub() as channel:
         channel.subscribe("news")
-        assert channel.get_message(timeout=5)["type"] == "subscribe"  # type: ignore[index]
+        assert channel.get_message(timeout=5)["type"] == "subscribe"
         client.publish("news", "x")
-        assert channel.get_message(timeout=5)["data"] == b"x"  # type: ignore[index]
+        assert channel.get_message(timeout=5)["data"] == b"x"
     assert recorded.redis() == {("publish", "ok"): 1}
 
 
@@ -142,9 +144,7 @@ def test_every_client_of_a_watched_pool_is_measured_and_no_other(
     pool.disconnect()
 
 
-def test_watching_again_counts_nothing_twice(
-    client: redis.Redis, metrics: Metrics, recorded: Recorded
-) -> None:
+def test_watching_again_counts_nothing_twice(client: Client, metrics: Metrics, recorded: Recorded) -> None:
     metrics.watch_redis(client, name="cache")
     metrics.watch_redis(client.connection_pool, name="cache")
     metrics.watch_pool("cache", client.connection_pool)
@@ -153,7 +153,7 @@ def test_watching_again_counts_nothing_twice(
     assert recorded.waits() == {("cache",): 1}
 
 
-def test_two_metrics_may_watch_one_client(client: redis.Redis, recorded: Recorded) -> None:
+def test_two_metrics_may_watch_one_client(client: Client, recorded: Recorded) -> None:
     other = Metrics()
     other.watch_redis(client, name="again")
     client.ping()
@@ -162,7 +162,7 @@ def test_two_metrics_may_watch_one_client(client: redis.Redis, recorded: Recorde
     assert recorded.waits() == {("cache",): 1}
 
 
-async def test_types_and_kinds_stay(client: redis.Redis, aclient: redis.asyncio.Redis) -> None:
+async def test_types_and_kinds_stay(client: Client, aclient: Client) -> None:
     assert type(client.connection_pool) is redis.ConnectionPool
     assert not inspect.iscoroutinefunction(client.execute_command)
     assert inspect.iscoroutinefunction(aclient.execute_command)
@@ -196,7 +196,7 @@ def test_attempts_that_the_client_repeats_are_one_operation(
 
 
 async def test_a_server_that_goes_away_is_an_error_and_no_timeout(
-    aclient: redis.asyncio.Redis, redis_server: Server, recorded: Recorded
+    aclient: Client, redis_server: Server, recorded: Recorded
 ) -> None:
     await aclient.ping()
     redis_server.stop()
@@ -206,8 +206,9 @@ async def test_a_server_that_goes_away_is_an_error_and_no_timeout(
     assert recorded.timeouts() == {}
 
 
-async def test_a_cancelled_command_is_cancelled(aclient: redis.asyncio.Redis, recorded: Recorded) -> None:
-    async with redis.asyncio.Redis(connection_pool=aclient.connection_pool) as other:
+async def test_a_cancelled_command_is_cancelled(aclient: Client, recorded: Recorded) -> None:
+    other: Any = redis.asyncio.Redis(connection_pool=aclient.connection_pool)
+    async with other:
         await other.client_pause(60_000, all=False)
         task = asyncio.create_task(aclient.set("a", 1))
         await asyncio.sleep(0.05)
@@ -247,7 +248,7 @@ async def test_waiting_for_a_full_asynchronous_pool(
         redis_server.url, max_connections=1, timeout=0.2
     )
     metrics.watch_redis(pool, name="small")
-    client = redis.asyncio.Redis(connection_pool=pool)
+    client: Any = redis.asyncio.Redis(connection_pool=pool)
     holder = await pool.get_connection()
     with pytest.raises(redis.ConnectionError, match="No connection available"):
         await client.ping()
@@ -291,7 +292,7 @@ def test_a_forgotten_pool_is_freed(redis_server: Server, metrics: Metrics, recor
     assert recorded.states() == {}
 
 
-def test_a_forked_child_goes_on_measuring(client: redis.Redis, metrics: Metrics, recorded: Recorded) -> None:
+def test_a_forked_child_goes_on_measuring(client: Client, metrics: Metrics, recorded: Recorded) -> None:
     client.ping()
     child = os.fork()
     if child == 0:  # pragma: no cover  # in the child
@@ -307,3 +308,37 @@ def test_a_forked_child_goes_on_measuring(client: redis.Redis, metrics: Metrics,
 def test_something_else_is_refused(metrics: Metrics) -> None:
     with pytest.raises(ArgumentError, match="client is of type dict: pass a Redis client or connection pool"):
         metrics.watch_redis({})
+
+
+def test_a_pool_that_is_built_otherwise_is_shown_all_the_same(metrics: Metrics) -> None:
+    class Foreign:
+        __slots__ = ("__weakref__",)  # nothing can be put on it
+        max_connections = 3
+        connection_kwargs: ClassVar[dict[str, Any]] = {}
+        _in_use_connections = (1,)
+        _available_connections = (1, 2)
+
+        def get_connection(self) -> None: ...
+
+    foreign = Foreign()
+    metrics.watch_pool("foreign", foreign)
+    assert dict(metrics.store.counter(INTERNAL_ERRORS).series()) == {("watch_pool",): [1]}
+    assert b'pool_connections{pool="foreign",state="idle"} 2' in metrics.render()
+
+
+def test_a_pool_of_an_unknown_package_has_waits_only(metrics: Metrics, recorded: Recorded) -> None:
+    class Foreign:
+        __slots__ = ("__dict__",)  # no weak reference
+        max_connections = 3
+        connection_kwargs: ClassVar[dict[str, Any]] = {}
+        _in_use_connections = (1,)
+        _available_connections = ()
+
+        def get_connection(self) -> str:
+            return "connection"
+
+    foreign = Foreign()
+    metrics.watch_redis(foreign, name="foreign")
+    assert foreign.get_connection() == "connection"
+    assert recorded.waits() == {("foreign",): 1}
+    assert recorded.states() == {("foreign", "active"): 1}

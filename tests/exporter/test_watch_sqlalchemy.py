@@ -9,17 +9,29 @@ import weakref
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine, event, exc, insert, select, text
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    exc,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 
 from claw_exporter import ArgumentError, Metrics
+from claw_exporter.catalog import DB_DURATION, DB_POOL_WAIT, INTERNAL_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from sqlalchemy import Engine
     from tests.exporter.conftest import Recorded
 
     from claw_native.servers import Postgres
@@ -204,7 +216,7 @@ def test_the_pool_that_dispose_brings_is_watched_too(
             connection.execute(text("SELECT 1"))
     assert recorded.db()["connect", "ok"] == 3
     assert recorded.waits() == {("orm",): 3}
-    metrics.watch_pool("orm", QueuePool(lambda: None))  # type: ignore[arg-type, return-value]  # takes the name
+    metrics.watch_pool("orm", QueuePool(lambda: None))  # type: ignore[arg-type]  # takes the name
     engine.dispose()
     engine.connect().close()
     assert recorded.waits() == {("orm",): 3}
@@ -268,9 +280,10 @@ def test_events_of_others_go_on_and_may_change_the_statement(engine: Engine, rec
     assert recorded.db() == {("select", "ok"): 1}
 
 
-async def test_types_stay(engine: Engine, aengine: AsyncEngine) -> None:
-    assert type(engine.pool) is QueuePool
+async def test_types_stay(aengine: AsyncEngine) -> None:
     assert type(aengine) is AsyncEngine
+    assert type(aengine.sync_engine) is Engine
+    assert type(aengine.pool) is AsyncAdaptedQueuePool
 
 
 def test_a_forgotten_engine_is_freed(tmp_path: Path, metrics: Metrics, recorded: Recorded) -> None:
@@ -289,3 +302,26 @@ def test_a_forgotten_engine_is_freed(tmp_path: Path, metrics: Metrics, recorded:
 def test_something_else_is_refused(metrics: Metrics) -> None:
     with pytest.raises(ArgumentError, match="engine is of type dict: pass an Engine or AsyncEngine"):
         metrics.watch_sqlalchemy({})
+
+
+def test_what_breaks_in_recording_is_counted_and_reaches_nobody(
+    engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(metrics.store.histogram(DB_DURATION), "observe", broken)
+    monkeypatch.setattr(metrics.store.histogram(DB_POOL_WAIT), "observe", broken)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    faults = metrics.store.counter(INTERNAL_ERRORS)
+    assert dict(faults.series()) == {("watch_pool",): [1], ("watch_store",): [1]}
+    faults.clear()
+
+
+def test_what_is_executed_without_a_context_is_left_out(engine: Engine, recorded: Recorded) -> None:
+    with engine.connect() as connection:
+        cursor = connection.connection.cursor()
+        connection._cursor_execute(cursor, "SELECT 1", {})  # as its dialects do
+        cursor.close()
+    assert recorded.db() == {}

@@ -171,11 +171,6 @@ def _redis_blocking(pool: Any) -> _State:  # noqa: ANN401  # no driver is import
     return _State(len(pool._connections) - idle, idle, pool.max_connections)  # noqa: SLF001  # no public name
 
 
-def _follow_asyncpg(pool: Any, waits: _Waits) -> None:  # noqa: ANN401  # no driver is imported
-    if asyncpg.is_pool(pool):
-        asyncpg.follow_waits(pool, waits)
-
-
 def _follow_redis(thing: Any, waits: _Waits) -> None:  # noqa: ANN401  # no driver is imported
     pool = redis.pool_of(thing)
     if pool is not None:
@@ -183,7 +178,7 @@ def _follow_redis(thing: Any, waits: _Waits) -> None:  # noqa: ANN401  # no driv
 
 
 _KINDS: Final = (
-    _Kind(("get_size", "get_idle_size", "get_max_size", "is_closing"), _asyncpg, _follow_asyncpg),
+    _Kind(("get_size", "get_idle_size", "get_max_size", "is_closing"), _asyncpg, asyncpg.follow_waits),
     _Kind(("checkedout", "checkedin", "size", "_max_overflow"), _queue_pool, sqlalchemy.follow_waits),
     _Kind(("pool", "dispose"), _engine, sqlalchemy.follow_waits),
     _Kind(("_in_use_connections", "_available_connections", "max_connections"), _redis, _follow_redis),

@@ -54,11 +54,10 @@ class Tap:
         if place is None or _TAPPED in place:
             return
         place[_TAPPED] = self
-        requests = _Requests(self)
-        for name, measure in requests.methods().items():
-            plain = getattr(protocol, name, None)
-            if plain is not None:
-                place[name] = functools.wraps(plain)(measure(plain))
+        measures = _Requests(self).methods()
+        for name in [name for name in measures if hasattr(protocol, name)]:
+            plain = getattr(protocol, name)
+            place[name] = functools.wraps(plain)(measures[name](plain))
 
     def tell(self, operation: str, started: float, error: BaseException | None = None) -> None:
         """Tell of an operation that ended now."""
