@@ -234,10 +234,9 @@ async def test_a_server_that_does_not_answer_is_no_timeout_of_the_pool(
 
 async def test_the_pool_keeps_its_type_its_protocols_and_its_connections_theirs(pool: Pool) -> None:
     assert type(pool) is asyncpg.Pool
-    connection: Any
     async with pool.acquire() as connection:
         assert type(connection) is asyncpg.pool.PoolConnectionProxy
-        assert type(connection._protocol).__name__ == "Protocol"
+        assert type(pool._holders[0]._con._protocol).__name__ == "Protocol"
     connection = await pool.acquire(timeout=1)
     await pool.release(connection)
     with pytest.raises(asyncpg.InterfaceError, match="released back to the pool"):
@@ -263,6 +262,19 @@ async def test_another_pool_is_not_measured(pool: Pool, postgres: Postgres, reco
     await single.close()
     assert recorded.db() == {}
     assert pool.get_size() == 1
+
+
+async def test_connections_of_a_pool_of_which_only_the_waits_are_watched_are_left_alone(
+    postgres: Postgres, metrics: Metrics, recorded: Recorded
+) -> None:
+    pool: Pool = asyncpg.create_pool(postgres.dsn, min_size=1, max_size=1)
+    metrics.watch_pool("plain", pool)
+    async with pool:
+        assert vars(pool._holders[0]._con._protocol) == {}
+        await pool.fetch("SELECT 1")
+        metrics.watch_asyncpg(pool, name="plain")
+        await pool.fetch("SELECT 1")
+    assert recorded.db() == {("select", "ok"): 1, ("reset", "ok"): 1}
 
 
 async def test_a_second_pool_of_the_same_name_takes_its_place(

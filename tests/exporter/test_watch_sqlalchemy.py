@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import threading
 import weakref
@@ -23,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool
 
 from claw_exporter import ArgumentError, Metrics
 from claw_exporter.catalog import DB_DURATION, DB_POOL_WAIT, INTERNAL_ERRORS
@@ -325,3 +326,17 @@ def test_what_is_executed_without_a_context_is_left_out(engine: Engine, recorded
         connection._cursor_execute(cursor, "SELECT 1", {})  # as its dialects do
         cursor.close()
     assert recorded.db() == {}
+
+
+def test_a_wrapper_of_somebody_else_around_ours_changes_nothing(
+    engine: Engine, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Pool.connect
+
+    def theirs(self: Pool) -> object:
+        return ours(self)
+
+    for wrapper in (theirs, functools.wraps(ours)(theirs)):
+        monkeypatch.setattr(Pool, "connect", wrapper)
+        engine.connect().close()
+    assert recorded.waits() == {("orm",): 2}

@@ -43,7 +43,8 @@ class Tap:
 
     async def __call__(self, connection: Any) -> None:
         """Follow a new connection, then do what the application wants done with one."""
-        self.follow(connection)
+        if taps.OPERATIONS in vars(self):
+            self.follow(connection)
         if self._init is not None:
             await self._init(connection)
 
@@ -92,12 +93,12 @@ def follow_queries(pool: Any, listener: Listener) -> None:
         place.follow(getattr(holder, "_con", None))
 
 
-def _timed_acquire(plain: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _timed_acquire(plain: Callable[..., Awaitable[Any]], owner: type) -> Callable[..., Awaitable[Any]]:
     async def _acquire(self: Any, timeout: float | None) -> Any:  # noqa: ASYNC109  # as asyncpg calls it
         place = self._init
         listeners = vars(place).get(taps.WAITS) if isinstance(place, Tap) else None
-        if not listeners or getattr(type(self)._acquire, "__wrapped__", None) is not plain:  # noqa: SLF001
-            return await plain(self, timeout)  # nobody listens, or it is called by a method wrapped too
+        if not listeners or taps.is_inner(self, "_acquire", owner):
+            return await plain(self, timeout)
         timed_out = False
         started = perf_counter()
         try:
@@ -113,12 +114,10 @@ def _timed_acquire(plain: Callable[..., Awaitable[Any]]) -> Callable[..., Awaita
     return _acquire
 
 
-def _timed_connecting(plain: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _timed_connecting(plain: Callable[..., Awaitable[Any]], owner: type) -> Callable[..., Awaitable[Any]]:
     async def _get_new_connection(self: Any) -> Any:
         place = self._init
-        if not isinstance(place, Tap) or (
-            getattr(type(self)._get_new_connection, "__wrapped__", None) is not plain  # noqa: SLF001
-        ):
+        if not isinstance(place, Tap) or taps.is_inner(self, "_get_new_connection", owner):
             return await plain(self)
         return await _measured(place, "connect", plain(self))
 

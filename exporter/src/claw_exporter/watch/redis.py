@@ -79,11 +79,11 @@ def _is_full(error: Exception) -> bool:
     return str(error) in _FULL
 
 
-def _waiting(plain: Method) -> Method:
+def _waiting(plain: Method, place: type) -> Method:
     def get_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         listeners = vars(self).get(taps.WAITS)
-        if not listeners or getattr(type(self).get_connection, "__wrapped__", None) is not plain:
-            return plain(self, *args, **kwargs)  # nobody listens, or it is called by a method wrapped too
+        if not listeners or taps.is_inner(self, "get_connection", place):
+            return plain(self, *args, **kwargs)
         timed_out = False
         started = perf_counter()
         try:
@@ -99,11 +99,11 @@ def _waiting(plain: Method) -> Method:
     return get_connection
 
 
-def _async_waiting(plain: Method) -> Method:
+def _async_waiting(plain: Method, place: type) -> Method:
     async def get_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         listeners = vars(self).get(taps.WAITS)
-        if not listeners or getattr(type(self).get_connection, "__wrapped__", None) is not plain:
-            return await plain(self, *args, **kwargs)  # as above
+        if not listeners or taps.is_inner(self, "get_connection", place):
+            return await plain(self, *args, **kwargs)
         timed_out = False
         started = perf_counter()
         try:
@@ -133,8 +133,8 @@ def _pipeline(client: Any, _arguments: tuple[Any, ...]) -> str:
     return "pipeline" if getattr(client, "command_stack", None) or getattr(client, "watching", False) else ""
 
 
-def _timed(operation_of: Callable[[Any, tuple[Any, ...]], str]) -> Callable[[Method], Method]:
-    def make(plain: Method) -> Method:
+def _timed(operation_of: Callable[[Any, tuple[Any, ...]], str]) -> Callable[[Method, type], Method]:
+    def make(plain: Method, _place: type) -> Method:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             listeners = _listeners(self)
             operation = operation_of(self, args) if listeners else ""
@@ -154,8 +154,8 @@ def _timed(operation_of: Callable[[Any, tuple[Any, ...]], str]) -> Callable[[Met
     return make
 
 
-def _timed_async(operation_of: Callable[[Any, tuple[Any, ...]], str]) -> Callable[[Method], Method]:
-    def make(plain: Method) -> Method:
+def _timed_async(operation_of: Callable[[Any, tuple[Any, ...]], str]) -> Callable[[Method, type], Method]:
+    def make(plain: Method, _place: type) -> Method:
         async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             listeners = _listeners(self)
             operation = operation_of(self, args) if listeners else ""

@@ -67,11 +67,11 @@ def _follow_pool(pool: Any, listener: Listener) -> None:
     taps.wrap(type(pool), "connect", _timed_connect)
 
 
-def _timed_connect(plain: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _timed_connect(plain: Callable[[Any], Any], place: type) -> Callable[[Any], Any]:
     def connect(self: Any) -> Any:
         listeners = vars(self).get(taps.WAITS)
-        if not listeners or getattr(type(self).connect, "__wrapped__", None) is not plain:
-            return plain(self)  # nobody listens, or it is called by a method that is wrapped too
+        if not listeners or taps.is_inner(self, "connect", place):
+            return plain(self)
         started = perf_counter()
         timed_out = False
         try:

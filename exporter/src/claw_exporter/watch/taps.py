@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["OPERATIONS", "WAITS", "Listener", "add", "tell", "wrap"]
+__all__ = ["OPERATIONS", "WAITS", "Listener", "add", "is_inner", "tell", "wrap"]
 
 OPERATIONS: Final = "_claw_operations"
 WAITS: Final = "_claw_waits"
@@ -56,12 +56,23 @@ def tell(
         listener(operation, seconds, error)
 
 
-def wrap(kind: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Put what ``make`` returns around the method that a class has under a name, once in a process."""
+def wrap(kind: type, name: str, make: Callable[[Callable[..., Any], type], Callable[..., Any]]) -> None:
+    """Put a wrapper around the method that a class has under a name, once in a process.
+
+    Args:
+        kind: The class; it is the one it inherits the method from that is changed.
+        name: The method's.
+        make: Returns the wrapper, from the method and the class that has it.
+    """
     with _lock:
         place = next(base for base in kind.__mro__ if name in vars(base))
         plain = vars(place)[name]
         if not hasattr(plain, _WRAPPED):
-            wrapper = functools.wraps(plain)(make(plain))
-            setattr(wrapper, _WRAPPED, True)
+            wrapper = functools.wraps(plain)(make(plain, place))
+            setattr(wrapper, _WRAPPED, place)
             setattr(place, name, wrapper)
+
+
+def is_inner(thing: object, name: str, place: type) -> bool:
+    """Return whether the method of this class is called by a method of a subclass that is wrapped as well."""
+    return getattr(getattr(type(thing), name), _WRAPPED, place) is not place
