@@ -75,6 +75,7 @@ def test_statements_are_measured_by_verb_and_status(engine: Engine, recorded: Re
     with engine.connect() as connection, pytest.raises(exc.ProgrammingError):
         connection.execute(text("SELECT * FROM none"))
     assert recorded.db() == {
+        ("commit", "ok"): 1,
         ("insert", "ok"): 1,
         ("update", "ok"): 1,
         ("select", "ok"): 1,
@@ -94,7 +95,12 @@ async def test_statements_of_an_asynchronous_engine_are_measured(
     async with aengine.connect() as connection:
         with pytest.raises(exc.ProgrammingError):
             await connection.execute(text("SELECT * FROM none"))
-    assert recorded.db() == {("insert", "ok"): 1, ("select", "ok"): 1, ("select", "error"): 1}
+    assert recorded.db() == {
+        ("insert", "ok"): 1,
+        ("select", "ok"): 1,
+        ("commit", "ok"): 1,
+        ("select", "error"): 1,
+    }
     assert recorded.waits() == {("orm",): 2}
 
 
@@ -127,6 +133,22 @@ def test_a_transaction_that_is_rolled_back_is_no_error_of_its_statements(
         connection.execute(insert(T), {"a": 1})
         transaction.rollback()
     assert recorded.db() == {("insert", "ok"): 1}
+
+
+def test_a_commit_that_fails_is_an_error(engine: Engine, recorded: Recorded) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE u (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+    connection = engine.connect()
+    connection.execute(text("INSERT INTO u VALUES (1), (1)"))
+    with pytest.raises(exc.IntegrityError):
+        connection.commit()
+    connection.close()
+    assert recorded.db() == {
+        ("create", "ok"): 1,
+        ("commit", "ok"): 1,
+        ("insert", "ok"): 1,
+        ("commit", "error"): 1,
+    }
 
 
 def test_a_statement_that_times_out_is_an_error(engine: Engine, recorded: Recorded) -> None:
@@ -320,12 +342,12 @@ def test_what_breaks_in_recording_is_counted_and_reaches_nobody(
     faults.clear()
 
 
-def test_what_is_executed_without_a_context_is_left_out(engine: Engine, recorded: Recorded) -> None:
+def test_what_dialects_execute_by_themselves_is_measured(engine: Engine, recorded: Recorded) -> None:
     with engine.connect() as connection:
         cursor = connection.connection.cursor()
         connection._cursor_execute(cursor, "SELECT 1", {})  # as its dialects do
         cursor.close()
-    assert recorded.db() == {}
+    assert recorded.db() == {("select", "ok"): 1}
 
 
 def test_a_wrapper_of_somebody_else_around_ours_changes_nothing(

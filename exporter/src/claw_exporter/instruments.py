@@ -441,8 +441,9 @@ class Metrics:
         """Measure every statement of a SQLAlchemy engine, and show its pool as `watch_pool` does.
 
         ``claw_ai_db_operation_duration_seconds`` has the statement's verb as ``operation`` (of a closed list,
-        else ``other``), and ``connect`` for each connection that is opened. A statement ends when its cursor
-        was executed, before its rows are fetched; ``executemany`` is one. Watching again changes nothing.
+        else ``other``), ``commit``, and ``connect`` for each connection that is opened. A statement ends when
+        its cursor was executed, before its rows are fetched; ``executemany`` is one. Watching again changes
+        nothing; it ends with the engine.
 
         Args:
             engine: An ``Engine`` or ``AsyncEngine`` (SQLAlchemy 1.4 or later).

@@ -29,7 +29,6 @@ class Stores:
     def __init__(self, store: Store, pools: Pools) -> None:
         self._pools = pools
         self._queries = _Operations(store, DB_DURATION)
-        self._statements = sqlalchemy.Statements(self._queries)
         self._commands = _Operations(store, REDIS_DURATION)
 
     def watch_sqlalchemy(self, thing: object, name: str) -> None:
@@ -43,7 +42,7 @@ class Stores:
             raise ArgumentError(
                 f"engine is of type {_kind(thing)}: pass an Engine or AsyncEngine of SQLAlchemy"
             )
-        sqlalchemy.follow_statements(engine, self._statements)
+        sqlalchemy.follow_statements(engine, self._queries)
         with suppress(PoolTypeError):  # such as NullPool: there is no number of connections to show
             self._pools.watch(name, engine)
 

@@ -1,6 +1,8 @@
-"""SQLAlchemy: statements by its events, connecting and waiting in its pool.
+"""SQLAlchemy: statements in an engine's dialect, connecting and waiting in its pool.
 
-Of the package, ``Pool.connect`` is wrapped. Of a watched engine, its pool's ``_invoke_creator`` is.
+Of the package, ``Pool.connect`` is wrapped. Of a watched engine, the methods of its dialect that execute a
+cursor and commit are, and its pool's ``_invoke_creator``. Not by the events of an engine: as soon as there is
+a listener to one, SQLAlchemy joins all of them anew for each connection, which takes longer than to measure.
 """
 
 # Any: no driver is imported, and what they are given may be anything.
@@ -8,6 +10,7 @@ Of the package, ``Pool.connect`` is wrapped. Of a watched engine, its pool's ``_
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from claw_exporter.watch.taps import Listener
 
-__all__ = ["Statements", "engine_of", "follow_statements", "follow_waits"]
+__all__ = ["engine_of", "follow_statements", "follow_waits"]
 
 _CREATOR: Final = "_invoke_creator"
 
@@ -31,14 +34,17 @@ def engine_of(thing: Any) -> Any | None:
     return engine if all(hasattr(engine, name) for name in ("pool", "dialect", "dispose")) else None
 
 
-def follow_statements(engine: Any, statements: Statements) -> None:
-    """Let somebody hear of each statement that an engine executes, and of each connection that it opens."""
-    event = import_module("sqlalchemy.event")
-    if any(event.contains(engine, name, hear) for name, hear in statements.events()):
+def follow_statements(engine: Any, listener: Listener) -> None:
+    """Tell a listener of each statement that an engine executes, and of each connection that it opens."""
+    dialect = engine.dialect
+    known = vars(dialect).get(taps.OPERATIONS)
+    if known is not None and listener in known:
         return
-    for name, hear in statements.events():
-        event.listen(engine, name, hear)
-    listener = statements.listener
+    taps.add(dialect, taps.OPERATIONS, listener)
+    if known is None:
+        for name, timed in _TIMED.items():
+            plain = getattr(dialect, name)
+            setattr(dialect, name, functools.wraps(plain)(timed(plain, vars(dialect))))
     _for_each_pool(engine, lambda pool: _follow_connecting(pool, listener), listener)
 
 
@@ -118,44 +124,36 @@ class _Connecting:
         return connection
 
 
-class Statements:
-    """Hears when statements begin and end.
+def _timed_execute(plain: Callable[..., None], place: dict[str, Any]) -> Callable[..., None]:
+    def execute(cursor: Any, statement: Any, *args: Any, **kwargs: Any) -> None:
+        started = perf_counter()
+        try:
+            plain(cursor, statement, *args, **kwargs)
+        except BaseException as error:
+            taps.tell(place[taps.OPERATIONS], sql_verb(statement), started, error)
+            raise
+        taps.tell(place[taps.OPERATIONS], sql_verb(statement), started)
 
-    Attributes:
-        listener: Who is told.
-    """
+    return execute
 
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-        # On the execution's context, under a name of the listener: two engines that share their events
-        # (Engine.execution_options) find and take the same mark.
-        self._mark = f"_claw_started_{id(listener)}"
 
-    def events(self) -> tuple[tuple[str, Callable[..., None]], ...]:
-        """Return what to listen to."""
-        return (
-            ("before_cursor_execute", self._began),
-            ("after_cursor_execute", self._ended),
-            ("handle_error", self._failed),
-        )
+def _timed_commit(plain: Callable[..., None], place: dict[str, Any]) -> Callable[..., None]:
+    def commit(connection: Any) -> None:
+        started = perf_counter()
+        try:
+            plain(connection)
+        except BaseException as error:
+            taps.tell(place[taps.OPERATIONS], "commit", started, error)
+            raise
+        taps.tell(place[taps.OPERATIONS], "commit", started)
 
-    def _began(
-        self, _connection: Any, _cursor: Any, _statement: Any, _parameters: Any, context: Any, _many: Any
-    ) -> None:
-        if context is not None:
-            vars(context)[self._mark] = perf_counter()
+    return commit
 
-    def _ended(
-        self, _connection: Any, _cursor: Any, statement: Any, _parameters: Any, context: Any, _many: Any
-    ) -> None:
-        if context is not None:
-            self._tell(context, statement, None)
 
-    def _failed(self, failure: Any) -> None:
-        if failure.execution_context is not None:
-            self._tell(failure.execution_context, failure.statement, failure.original_exception)
-
-    def _tell(self, context: Any, statement: Any, error: BaseException | None) -> None:
-        started = vars(context).pop(self._mark, None)
-        if started is not None:
-            self.listener(sql_verb(statement), perf_counter() - started, error)
+# Not do_rollback: with it, every connection goes back to the pool.
+_TIMED: Final = {
+    "do_execute": _timed_execute,
+    "do_executemany": _timed_execute,
+    "do_execute_no_params": _timed_execute,
+    "do_commit": _timed_commit,
+}
