@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -113,3 +114,17 @@ def test_a_pool_that_breaks_hides_no_other(metrics: Metrics) -> None:
     assert state(metrics, "fine")["max"] == 2
     faults = dict(metrics.store.counter(INTERNAL_ERRORS).series())
     assert faults["pool",][0] >= 1
+
+
+def test_blocking_pools_of_every_version_of_redis_are_read(metrics: Metrics, redis_server: Redis) -> None:
+    class Before5(redis.BlockingConnectionPool):
+        def make_queue(self) -> None:
+            self.pool: Any = SimpleNamespace(_queue=list(self.pool.queue))  # as asyncio's has it
+
+    pool: Any = Before5.from_url(redis_server.url, max_connections=2)
+    pool.release(pool.get_connection())
+    metrics.watch_pool("queue", pool)
+    assert state(metrics, "queue") == {"active": 0, "idle": 1, "max": 2}
+    pool.disconnect()
+    pool.make_queue()
+    assert state(metrics, "queue") == {"active": 0, "idle": 1, "max": 2}

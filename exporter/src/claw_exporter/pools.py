@@ -167,7 +167,10 @@ def _redis_client(client: Any) -> _State | None:  # noqa: ANN401  # no driver is
 
 
 def _redis_blocking(pool: Any) -> _State:  # noqa: ANN401  # no driver is imported
-    idle = sum(connection is not None for connection in list(pool.pool.queue))
+    places = getattr(pool.pool, "queue", None)
+    if places is None:  # asynchronous, before redis-py 5
+        places = pool.pool._queue  # noqa: SLF001  # no public name
+    idle = sum(connection is not None for connection in list(places))
     return _State(len(pool._connections) - idle, idle, pool.max_connections)  # noqa: SLF001  # no public name
 
 

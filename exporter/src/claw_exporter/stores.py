@@ -43,8 +43,7 @@ class Stores:
                 f"engine is of type {_kind(thing)}: pass an Engine or AsyncEngine of SQLAlchemy"
             )
         sqlalchemy.follow_statements(engine, self._queries)
-        with suppress(PoolTypeError):  # such as NullPool: there is no number of connections to show
-            self._pools.watch(name, engine)
+        self._show(name, engine)
 
     def watch_asyncpg(self, pool: object, name: str) -> None:
         """Watch a pool.
@@ -55,7 +54,7 @@ class Stores:
         if not asyncpg.is_pool(pool):
             raise ArgumentError(f"pool is of type {_kind(pool)}: pass what asyncpg.create_pool() returns")
         asyncpg.follow_queries(pool, self._queries)
-        self._pools.watch(name, pool)
+        self._show(name, pool)
 
     def watch_redis(self, thing: object, name: str) -> None:
         """Watch a client with its pool, or a pool with all its clients.
@@ -67,7 +66,11 @@ class Stores:
         if pool is None:
             raise ArgumentError(f"client is of type {_kind(thing)}: pass a Redis client or connection pool")
         redis.follow_commands(pool, self._commands)
-        self._pools.watch(name, pool)
+        self._show(name, pool)
+
+    def _show(self, name: str, pool: object) -> None:
+        with suppress(PoolTypeError):  # such as NullPool: there is no number of connections to show
+            self._pools.watch(name, pool)
 
 
 def _kind(thing: object) -> str:

@@ -1,8 +1,9 @@
 """SQLAlchemy: statements in an engine's dialect, connecting and waiting in its pool.
 
-Of the package, ``Pool.connect`` is wrapped. Of a watched engine, the methods of its dialect that execute a
-cursor and commit are, and its pool's ``_invoke_creator``. Not by the events of an engine: as soon as there is
-a listener to one, SQLAlchemy joins all of them anew for each connection, which takes longer than to measure.
+Of the package, the pools' ``connect`` and ``recreate`` (an engine's ``dispose`` asks for a new one) are
+wrapped. Of a watched engine, the methods of its dialect that execute a cursor and commit are, and its pool's
+``_invoke_creator``. Not by events: as soon as an engine has a listener to one, SQLAlchemy joins all of them
+anew for each connection, which takes longer than to measure.
 """
 
 # Any: no driver is imported, and what they are given may be anything.
@@ -11,7 +12,6 @@ a listener to one, SQLAlchemy joins all of them anew for each connection, which 
 from __future__ import annotations
 
 import functools
-from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,7 @@ from claw_exporter.watch import taps
 from claw_exporter.watch.verbs import sql_verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from claw_exporter.watch.taps import Listener
 
@@ -45,32 +45,30 @@ def follow_statements(engine: Any, listener: Listener) -> None:
         for name, timed in _TIMED.items():
             plain = getattr(dialect, name)
             setattr(dialect, name, functools.wraps(plain)(timed(plain, vars(dialect))))
-    _for_each_pool(engine, lambda pool: _follow_connecting(pool, listener), listener)
+    _follow_connecting(engine.pool, (listener,))
 
 
 def follow_waits(thing: Any, listener: Listener) -> None:
     """Tell a listener of the waits for a connection of a pool, or of an engine's pools."""
     engine = engine_of(thing)
-    if engine is None:
-        _follow_pool(thing, listener)
-    else:
-        _for_each_pool(engine, lambda pool: _follow_pool(pool, listener), listener)
-
-
-def _for_each_pool(engine: Any, follow: Callable[[Any], None], listener: Listener) -> None:
-    """Follow an engine's pool, and the one that it gets by each ``dispose()``."""
-
-    def disposed(engine: Any) -> None:
-        if listener.open:
-            follow(engine.pool)
-
-    follow(engine.pool)
-    import_module("sqlalchemy.event").listen(engine, "engine_disposed", disposed)
-
-
-def _follow_pool(pool: Any, listener: Listener) -> None:
+    pool = thing if engine is None else engine.pool
     taps.add(pool, taps.WAITS, listener)
     taps.wrap(type(pool), "connect", _timed_connect)
+    taps.wrap(type(pool), "recreate", _handing_on)
+
+
+def _handing_on(plain: Callable[[Any], Any], _place: type) -> Callable[[Any], Any]:
+    """Who listens to a pool listens to the one that takes its place."""
+
+    def recreate(self: Any) -> Any:
+        fresh = plain(self)
+        for listener in vars(self).get(taps.WAITS, ()):
+            if listener.open:
+                taps.add(fresh, taps.WAITS, listener)
+        _follow_connecting(fresh, vars(self).get(taps.OPERATIONS, ()))
+        return fresh
+
+    return recreate
 
 
 def _timed_connect(plain: Callable[[Any], Any], place: type) -> Callable[[Any], Any]:
@@ -97,12 +95,13 @@ def _is_pool_timeout(error: Exception) -> bool:
     return type(error).__name__ == "TimeoutError" and type(error).__module__.startswith("sqlalchemy.")
 
 
-def _follow_connecting(pool: Any, listener: Listener) -> None:
-    taps.add(pool, taps.OPERATIONS, listener)
-    plain = vars(pool).get(_CREATOR)
-    if plain is None or isinstance(plain, _Connecting):
-        return  # it makes its connections in another way, or is followed already
-    setattr(pool, _CREATOR, _Connecting(plain, vars(pool)))
+def _follow_connecting(pool: Any, listeners: Iterable[Listener]) -> None:
+    for listener in listeners:
+        taps.add(pool, taps.OPERATIONS, listener)
+        taps.wrap(type(pool), "recreate", _handing_on)
+        plain = vars(pool).get(_CREATOR)
+        if plain is not None and not isinstance(plain, _Connecting):
+            setattr(pool, _CREATOR, _Connecting(plain, vars(pool)))
 
 
 class _Connecting:
