@@ -56,7 +56,7 @@ def test_without_redis_everything_works_and_misses_are_counted_as_errors(
         assert chat.client.get(f"/api/v1/conversations/{conversation}").status_code == 200
         assert chat.ask(conversation).status_code == 201
     operations = "claw_ai_redis_operation_duration_seconds_count"
-    for operation in ("get", "set", "delete"):
+    for operation in ("get", "set", "del"):
         assert count.of(operations, operation=operation, status="error") >= 1
         assert count.of(operations, operation=operation, status="ok") == 0
     health = chat.client.get("/health")

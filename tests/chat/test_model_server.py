@@ -98,6 +98,7 @@ def test_texts_that_share_words_have_nearer_vectors(client: openai.OpenAI) -> No
     [
         ({"server_error_ratio": 1}, openai.InternalServerError),
         ({"rate_limited_ratio": 1}, openai.RateLimitError),
+        ({"quota_exhausted_ratio": 1}, openai.RateLimitError),
         ({"stall_ratio": 1, "stall_seconds": 60}, openai.APITimeoutError),
     ],
 )
@@ -126,6 +127,19 @@ def test_a_broken_stream_breaks_off_in_the_middle(client: openai.OpenAI, models:
     with pytest.raises(openai.APIConnectionError):
         read()
     assert any(received)
+
+
+def test_a_quota_error_is_known_by_its_code(client: openai.OpenAI, models: Models) -> None:
+    models.behave("glm-4", quota_exhausted_ratio=1)
+    with pytest.raises(openai.RateLimitError) as refused:
+        client.chat.completions.create(model="glm-4", messages=HELLO)
+    assert refused.value.code == "insufficient_quota"
+
+
+def test_an_error_may_come_as_an_answer(client: openai.OpenAI, models: Models) -> None:
+    models.behave("glm-4", error_text_ratio=1)
+    answer = client.chat.completions.create(model="glm-4", messages=HELLO)
+    assert (answer.choices[0].message.content or "").startswith("Error: ")
 
 
 def test_a_refusal_says_how_long_to_wait(models: Models) -> None:

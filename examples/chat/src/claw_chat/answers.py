@@ -16,7 +16,6 @@ from claw_exporter import metrics
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from openai.types import CompletionUsage
     from openai.types.chat import ChatCompletionMessageParam as Message
 
     from claw_exporter import AIResponse
@@ -51,6 +50,9 @@ def model_call(model: Model) -> Iterator[AIResponse]:
             kind = error_type(error)
             response.fail(kind)
             raise ModelUnavailableError(f"{model.name}: {error}", kind) from error
+        except ModelUnavailableError as error:
+            response.fail(error.error_type)
+            raise
 
 
 class Answers:
@@ -79,7 +81,7 @@ class Answers:
             except ModelUnavailableError as error:
                 if started or is_last:
                     raise
-                _note_fallback(error)
+                _note_fallback(model, error)
             else:
                 return
 
@@ -95,7 +97,7 @@ class Answers:
             except ModelUnavailableError as error:
                 if is_last:
                     raise
-                _note_fallback(error)
+                _note_fallback(model, error)
         raise AssertionError("the last candidate returns or raises")
 
     async def choose_tool(self, model: Model, messages: list[Message]) -> ToolWish | None:
@@ -108,7 +110,7 @@ class Answers:
             answer = await self._client.chat.completions.create(
                 model=model.name, messages=messages, tools=DESCRIPTIONS
             )
-            _report(response, answer.usage)
+            response.report(answer)
         calls = answer.choices[0].message.tool_calls or []
         return next(
             (
@@ -126,17 +128,20 @@ class Answers:
             )
             async with stream:
                 async for chunk in stream:
-                    _report(response, chunk.usage)
+                    response.report(chunk)
                     text = chunk.choices[0].delta.content if chunk.choices else None
                     if text:
+                        _refuse_error(model, text)
                         response.chunk()
                         yield text
 
     async def _complete_from(self, model: Model, messages: list[Message]) -> str:
         with model_call(model) as response:
             answer = await self._client.chat.completions.create(model=model.name, messages=messages)
-            _report(response, answer.usage)
-        return answer.choices[0].message.content or ""
+            response.report(answer)
+            text = answer.choices[0].message.content or ""
+            _refuse_error(model, text)
+        return text
 
 
 def candidates(model: Model) -> list[tuple[Model, bool]]:
@@ -164,22 +169,12 @@ def error_type(error: openai.OpenAIError) -> str:
     return next((kind for raised, kind in ERROR_TYPES if isinstance(error, raised)), "other")
 
 
-def _report(response: AIResponse, usage: CompletionUsage | None) -> None:
-    """Report token usage in types that do not overlap, though OpenAI's do."""
-    if usage is None:
-        return
-    given, said = usage.prompt_tokens_details, usage.completion_tokens_details
-    cache_read = (given and given.cached_tokens) or 0
-    cache_write = (given and given.cache_write_tokens) or 0
-    reasoning = (said and said.reasoning_tokens) or 0
-    response.usage(
-        input_tokens=usage.prompt_tokens - cache_read - cache_write,
-        output_tokens=usage.completion_tokens - reasoning,
-        cache_read_tokens=cache_read,
-        cache_write_tokens=cache_write,
-        reasoning_tokens=reasoning,
-    )
+def _refuse_error(model: Model, text: str) -> None:
+    """Take an error for what it is, though it comes as an answer with status 200, as some gateways do it."""
+    if text.startswith("Error:"):
+        raise ModelUnavailableError(f"{model.name}: {text[:100]}", "error_answer")
 
 
-def _note_fallback(error: ModelUnavailableError) -> None:
+def _note_fallback(model: Model, error: ModelUnavailableError) -> None:
+    metrics.track_fallback(from_model=model.name, to_model=str(model.fallback), reason=error.error_type)
     log.warning("asking the fallback model", extra={"error": str(error), "error_type": error.error_type})

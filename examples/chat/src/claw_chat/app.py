@@ -13,8 +13,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from claw_chat import logs
-from claw_chat.errors import DatabaseUnavailableError, ModelUnavailableError
-from claw_chat.models import PRICES
+from claw_chat.errors import DatabaseUnavailableError, ModelUnavailableError, QuestionRefusedError
+from claw_chat.models import CONTEXT_WINDOWS, DAILY_BUDGET_USD, PRICE_LIST, PRICES
 from claw_chat.routers import chat, conversations, health, models, search, sockets
 from claw_chat.services import Services
 from claw_chat.settings import Settings, SettingsError
@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        metrics.watch_event_loop()
         await services.open()
         yield
         await services.close()
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(sockets.router)
     app.add_exception_handler(DatabaseUnavailableError, database_unavailable)
     app.add_exception_handler(ModelUnavailableError, model_unavailable)
+    app.add_exception_handler(QuestionRefusedError, question_refused)
     app.add_middleware(logs.TraceMiddleware)
     measure(app)
     return app
@@ -63,7 +65,9 @@ def measure(app: FastAPI) -> None:
     metrics.mount(app)
     metrics.watch_logs()
     metrics.build_info(app="chat", version=app.version)
-    metrics.set_prices(PRICES)
+    metrics.set_prices(PRICES, version=PRICE_LIST)
+    metrics.set_context_windows(CONTEXT_WINDOWS)
+    metrics.set_budget(DAILY_BUDGET_USD, period="day")
 
 
 async def database_unavailable(_: Request, error: Exception) -> JSONResponse:
@@ -78,6 +82,12 @@ async def model_unavailable(_: Request, error: Exception) -> JSONResponse:
     logs.log.error("no model answered", extra={"error": str(error)})
     body = {"error": "model_unavailable", "detail": "No model answered; try again or choose another one."}
     return JSONResponse(body, status_code=502)
+
+
+async def question_refused(_: Request, __: Exception) -> JSONResponse:
+    """Answer 422: the same question will be refused again."""
+    body = {"error": "question_refused", "detail": "The assistant does not answer this; ask otherwise."}
+    return JSONResponse(body, status_code=422)
 
 
 def main(environment: Mapping[str, str] = os.environ) -> None:

@@ -39,7 +39,7 @@ class Cache:
                 NoBackoff(), 0
             ),  # a reader would rather have an uncached answer than wait for a retry
         )
-        metrics.watch_pool("cache", self._redis.connection_pool)
+        metrics.watch_redis(self._redis, name="cache")  # every command, and the pool
 
     async def close(self) -> None:
         """Give every connection back."""
@@ -48,8 +48,7 @@ class Cache:
     async def get(self, key: str) -> Any | None:  # noqa: ANN401 - whatever was stored
         """Return the value under ``key``; ``None`` if there is none or Redis cannot be reached."""
         try:
-            with metrics.track_redis("get"):
-                found = await self._redis.get(PREFIX + key)
+            found = await self._redis.get(PREFIX + key)
         except (RedisError, OSError) as error:
             self._note(error)
             return None
@@ -59,16 +58,14 @@ class Cache:
     async def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Store ``value`` under ``key``, if Redis can be reached."""
         try:
-            with metrics.track_redis("set"):
-                await self._redis.set(PREFIX + key, json.dumps(value, default=str), ex=self._ttl_seconds)
+            await self._redis.set(PREFIX + key, json.dumps(value, default=str), ex=self._ttl_seconds)
         except (RedisError, OSError) as error:
             self._note(error)
 
     async def delete(self, key: str) -> None:
         """Forget ``key``, if Redis can be reached."""
         try:
-            with metrics.track_redis("delete"):
-                await self._redis.delete(PREFIX + key)
+            await self._redis.delete(PREFIX + key)
         except (RedisError, OSError) as error:
             self._note(error)
 

@@ -6,7 +6,8 @@ import re
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from claw_chat.errors import ModelUnavailableError
+from claw_chat.errors import ModelUnavailableError, QuestionRefusedError
+from claw_chat.guards import is_injection
 from claw_chat.logs import log
 from claw_chat.models import CHAT_MODELS, Model
 from claw_chat.tools import ToolError, Tools
@@ -31,11 +32,12 @@ TOOL_HINTS: Final = re.compile(r"\d\s*[-+*/]\s*\d|\b(?:time|date|day) is it\b|\b
 
 
 class Turn(NamedTuple):
-    """A question that has been stored and is about to be answered."""
+    """A question that has been stored and is about to be answered, with what was said before it."""
 
     conversation_id: UUID
     model: Model
-    messages: list[Message]
+    question: str
+    history: list[Row]
 
 
 class Dialogue:
@@ -56,7 +58,7 @@ class Dialogue:
         self._tools = Tools(search.search)
 
     async def begin(self, conversation_id: UUID, question: str, model: str | None) -> Turn | None:
-        """Store ``question`` and gather what the model needs to know.
+        """Store ``question``.
 
         Args:
             conversation_id: Where the question belongs.
@@ -65,32 +67,45 @@ class Dialogue:
 
         Returns:
             What ``stream`` and ``complete`` take; ``None`` if there is no such conversation.
+
+        Raises:
+            QuestionRefusedError: A guardrail does not let the question pass.
         """
+        if is_injection(question):
+            raise QuestionRefusedError
         conversation = await self._database.get_conversation(conversation_id)
         if conversation is None or not await self._store(conversation_id, "user", question):
             return None
         chosen = CHAT_MODELS[model or conversation["model"]]
-        messages = await self._context(conversation["messages"], question)
-        if TOOL_HINTS.search(question):
-            messages = await self._use_tool(conversation_id, chosen, messages)
-        return Turn(conversation_id, chosen, messages)
+        return Turn(conversation_id, chosen, question, conversation["messages"])
 
+    @metrics.track_agent_run(AGENT)
     async def stream(self, turn: Turn) -> AsyncGenerator[dict[str, Any]]:
         """Yield the answer's parts as they come, then one event that says how it was stored."""
         texts, model = [], turn.model.name
+        messages = await self._prepare(turn)
         with metrics.track_agent_step(AGENT, "response"):
-            async with aclosing(self._answers.stream(turn.model, turn.messages)) as parts:
+            async with aclosing(self._answers.stream(turn.model, messages)) as parts:
                 async for text, model in parts:  # noqa: B007 - the last one's model is stored
                     texts.append(text)
                     yield {"type": "part", "text": text}
         message = await self._store(turn.conversation_id, "assistant", "".join(texts), model)
         yield {"type": "done", "model": model, "message_id": message["id"] if message else None}
 
+    @metrics.track_agent_run(AGENT)
     async def complete(self, turn: Turn) -> Row | None:
         """Return the stored answer; ``None`` if the conversation was deleted meanwhile."""
+        messages = await self._prepare(turn)
         with metrics.track_agent_step(AGENT, "response"):
-            text, model = await self._answers.complete(turn.model, turn.messages)
+            text, model = await self._answers.complete(turn.model, messages)
         return await self._store(turn.conversation_id, "assistant", text, model)
+
+    async def _prepare(self, turn: Turn) -> list[Message]:
+        """Gather what the model needs to know."""
+        messages = await self._context(turn.history, turn.question)
+        if TOOL_HINTS.search(turn.question):
+            messages = await self._use_tool(turn.conversation_id, turn.model, messages)
+        return messages
 
     async def _store(
         self, conversation_id: UUID, role: str, content: str, model: str | None = None

@@ -1,13 +1,18 @@
-"""What can go wrong between the app and the servers it needs.
+"""What can go wrong: in what users ask, and between the app and the servers it needs.
 
 ::
 
+    QuestionRefusedError           a guardrail does not let a question pass           -> 422
     UnavailableError
     ├── DatabaseUnavailableError   Postgres cannot be reached, or not in time      -> 503
     └── ModelUnavailableError      no model gave an answer, the fallback neither   -> 502
 """
 
 from __future__ import annotations
+
+
+class QuestionRefusedError(Exception):
+    """A guardrail does not let a question pass."""
 
 
 class UnavailableError(Exception):

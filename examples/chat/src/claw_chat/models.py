@@ -17,12 +17,14 @@ class Model:
         provider: Who runs it; a label on every AI metric.
         price: US dollars for a million tokens; ``None`` where nobody has told us.
         fallback: Name of the model to ask when this one fails.
+        context_tokens: How many tokens prompt and answer may have together.
     """
 
     name: str
     provider: str
     price: Price | None = None
     fallback: str | None = None
+    context_tokens: int = 128_000
 
 
 EMBEDDING_MODEL: Final = Model(name="embedding-3", provider="zhipu", price=Price(input=0.07, output=0.0))
@@ -46,6 +48,7 @@ CHAT_MODELS: Final = {
             name="claude-haiku-4",
             provider="anthropic",
             price=Price(input=1.0, output=5.0, cache_read=0.1, cache_write=1.25),
+            context_tokens=200_000,
             fallback="glm-4",
         ),
         Model(
@@ -61,6 +64,9 @@ CHAT_MODELS: Final = {
     )
 }
 
+PRICE_LIST: Final = "2026-11"
+DAILY_BUDGET_USD: Final = 20.0
+CONTEXT_WINDOWS: Final = {model.name: model.context_tokens for model in CHAT_MODELS.values()}
 PROVIDERS: Final = {model.name: model.provider for model in (*CHAT_MODELS.values(), EMBEDDING_MODEL)}
 PRICES: Final = {
     model.name: model.price for model in (*CHAT_MODELS.values(), EMBEDDING_MODEL) if model.price is not None

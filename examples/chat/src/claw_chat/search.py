@@ -61,6 +61,7 @@ class Search:
             with suppress(asyncio.CancelledError):
                 await self._indexing
 
+    @metrics.track_retrieval("help_pages")
     async def search(self, query: str, *, limit: int = 5) -> list[Passage]:
         """Return the ``limit`` pages nearest to ``query`` with their scores, best first.
 
@@ -84,9 +85,10 @@ class Search:
     async def _embed(self, texts: list[str]) -> list[list[float]]:
         with model_call(EMBEDDING_MODEL) as response:
             answer = await self._client.embeddings.create(model=EMBEDDING_MODEL.name, input=texts)
-            response.usage(input_tokens=answer.usage.prompt_tokens)
+            response.report(answer)
         return [entry.embedding for entry in answer.data]
 
+    @metrics.track_task("indexing")
     async def _index(self) -> None:
         await self._database.ready.wait()
         while True:

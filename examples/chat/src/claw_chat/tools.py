@@ -78,6 +78,7 @@ class Tools:
         tool = self._tools.get(name)
         if tool is None:
             raise ToolError(f"there is no tool {name!r}")
+        metrics.current_agent_run().tool_call(name, arguments)
         with metrics.track_tool(name):
             return await tool(_object(arguments))
 

@@ -43,6 +43,8 @@ class Answer:
         self.content = "" if self.call else self._compose()
 
     def _compose(self) -> str:
+        if self._happens(self.behaviour.error_text_ratio):
+            return "Error: the model is overloaded, try again later"
         question = self.request.question()
         used_tool = self.request.messages[-1].get("role") == "tool"
         opening = f"The tool says {question}." if used_tool else f"You asked: {question[:60]}."

@@ -199,8 +199,11 @@ def _refusal(behaviour: Behaviour, random: Random, *, over_limit: bool) -> Respo
         response.headers["retry-after"] = f"{behaviour.retry_after_seconds:g}"
         response.headers["x-ratelimit-remaining-requests"] = "0"
         return response
-    if draw < behaviour.rate_limited_ratio + behaviour.server_error_ratio:
+    draw -= behaviour.rate_limited_ratio
+    if draw < behaviour.server_error_ratio:
         return _error(500, "the model failed", "internal_error")
+    if draw < behaviour.server_error_ratio + behaviour.quota_exhausted_ratio:
+        return _error(429, "you exceeded your quota; check your plan and billing", "insufficient_quota")
     return None
 
 

@@ -23,6 +23,8 @@ class Behaviour:
         cache_write_ratio: Share of the input tokens that are written to the prompt cache.
         rate_limited_ratio: Answers 429 with retry-after.
         server_error_ratio: Answers 500.
+        quota_exhausted_ratio: Answers 429 with the code of a bill that is to be paid first.
+        error_text_ratio: Answers 200 with a text that begins with ``Error:``.
         stall_ratio: Falls silent for ``stall_seconds``, before a whole answer or amid a streamed one.
         broken_ratio: Closes the connection in the middle of a streamed answer.
         usage_missing_ratio: Leaves the token usage out.
@@ -40,6 +42,8 @@ class Behaviour:
     cache_write_ratio: float = 0.0
     rate_limited_ratio: float = 0.0
     server_error_ratio: float = 0.0
+    quota_exhausted_ratio: float = 0.0
+    error_text_ratio: float = 0.0
     stall_ratio: float = 0.0
     broken_ratio: float = 0.0
     usage_missing_ratio: float = 0.0

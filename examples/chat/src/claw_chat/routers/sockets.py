@@ -7,7 +7,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
 from claw_chat.bodies import SocketQuestion
-from claw_chat.errors import UnavailableError
+from claw_chat.errors import QuestionRefusedError, UnavailableError
 from claw_chat.logs import log
 from claw_chat.services import Parts, Services
 
@@ -39,7 +39,11 @@ async def chat(socket: WebSocket, parts: Parts) -> None:
 
 
 async def _answer(socket: WebSocket, question: SocketQuestion, parts: Services) -> None:
-    turn = await parts.dialogue.begin(question.conversation_id, question.content, question.model)
+    try:
+        turn = await parts.dialogue.begin(question.conversation_id, question.content, question.model)
+    except QuestionRefusedError:
+        await socket.send_json({"type": "error", "error": "the assistant does not answer this"})
+        return
     if turn is None:
         await socket.send_json({"type": "error", "error": "no such conversation"})
         return
