@@ -64,6 +64,8 @@ class Guardrails:
         def make(tracker: object, _args: object, _kwargs: object) -> Decision:
             return Decision(tracker, lambda decision: self._decisions.inc(guard, decision))
 
+        if verdict is None:
+            return Tracker(self._store, "track_guardrail", make)
         return _GuardTracker(self._store, make, verdict)
 
     def count(self, guard: str, decision: str) -> None:
@@ -79,20 +81,19 @@ class _GuardTracker(Tracker[Decision]):
 
     __slots__ = ("_faults", "_verdict")
 
-    def __init__(self, store: Store, make: Callable[..., Decision], verdict: Verdict | None) -> None:
-        super().__init__(store, "track_guardrail", make, verdict and (lambda _: None))
+    def __init__(self, store: Store, make: Callable[..., Decision], verdict: Verdict) -> None:
+        super().__init__(store, "track_guardrail", make, lambda _: None)
         self._faults = store.fault
         self._verdict = verdict
 
     def judge(self, measurement: Decision, value: object) -> None:
         """Ask the verdict what a returned value, or a yielded part, means."""
-        if self._verdict is not None:
-            try:
-                said = self._verdict(value)
-            except Exception:  # noqa: BLE001  # the user's judgement must not break the user's answer
-                self._faults("track_guardrail.result")
-                return
-            if said == _ERROR:
-                measurement.fail()
-            elif said and said != _ALLOW:
-                measurement.block()
+        try:
+            said = self._verdict(value)
+        except Exception:  # noqa: BLE001  # the user's judgement must not break the user's answer
+            self._faults("track_guardrail.result")
+            return
+        if said == _ERROR:
+            measurement.fail()
+        elif said and said != _ALLOW:
+            measurement.block()
