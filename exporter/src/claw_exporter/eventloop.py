@@ -35,8 +35,7 @@ class EventLoops:
     def __init__(self, store: Store, clock: Callable[[], float] = perf_counter) -> None:
         self._lag = store.gauge(EVENT_LOOP_LAG)
         self._clock = clock
-        self._watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
-        self._lock = RLock()
+        self._begin()
         store.before_scrape(self._read)
 
     def watch(self) -> None:
@@ -52,19 +51,30 @@ class EventLoops:
                 "no event loop of asyncio runs here: call watch_event_loop() inside of one, such as in the "
                 "lifespan of the application"
             ) from None
+        self._notice_fork()
         with self._lock:
-            known = self._watches.get(loop)
-            if known is None or known.process != os.getpid():
+            if loop not in self._watches:
                 self._watches[loop] = watch = _Watch(self._clock)
                 watch.wait(loop)
 
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._lock = RLock()
+        self._watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
+
+    def _notice_fork(self) -> None:
+        """Begin anew in a forked child: the loops run in its parent, where a thread may have had the lock."""
+        if self._process != os.getpid():
+            self._begin()
+
     def _read(self) -> None:
-        now, here = self._clock(), os.getpid()
+        self._notice_fork()
+        now = self._clock()
         with self._lock:
             alive = [
                 watch.worst(now, running=loop.is_running())
                 for loop, watch in self._watches.items()
-                if watch.process == here and not loop.is_closed()
+                if not loop.is_closed()
             ]
         if alive:
             self._lag.set(max(alive))
@@ -92,7 +102,6 @@ class _Watch:
     """A timer of one loop that looks how late it is and sets itself again; unlike a task, it needs no end."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.process: Final = os.getpid()
         self._clock = clock
         self._context = Context()  # empty: a copy of the caller's would keep its request alive
         self._state = _State(clock(), 0.0, 0.0, float("inf"))
