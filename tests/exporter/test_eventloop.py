@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from claw_exporter import EventLoopError, Metrics
@@ -25,15 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Factory = Callable[[], asyncio.AbstractEventLoop]
-
-
-def uvloop() -> asyncio.AbstractEventLoop:
-    """Return a loop of uvloop; where that is not installed, the test is left out."""
-    loop: asyncio.AbstractEventLoop = pytest.importorskip("uvloop").new_event_loop()
-    return loop
-
-
-FACTORIES = [asyncio.new_event_loop, uvloop]
+FACTORIES = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
 def lag(metrics: Metrics) -> float:
@@ -101,7 +94,7 @@ def test_of_several_loops_the_worst_is_shown_until_they_are_closed(metrics: Metr
         time.sleep(seconds)  # noqa: ASYNC251  # this is what is to be seen
         await asyncio.sleep(0.25)
 
-    with asyncio.Runner() as one, asyncio.Runner(loop_factory=uvloop) as other:
+    with asyncio.Runner() as one, asyncio.Runner(loop_factory=uvloop.new_event_loop) as other:
         one.run(watch(0))
         assert lag(metrics) < 0.15
         other.run(watch(0.5))
@@ -169,6 +162,18 @@ def test_a_forked_child_does_not_show_the_loop_of_its_parent(metrics: Metrics) -
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])  # noqa: ASYNC222  # nobody else is here
 
     assert asyncio.run(main()) == 0
+
+
+def test_after_a_fork_loops_are_watched_anew(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> tuple[int, int]:
+        metrics.watch_event_loop()
+        monkeypatch.setattr(metrics._event_loops, "_process", 0)  # what a child finds
+        assert metrics.registry.get_sample_value("claw_ai_event_loop_lag_seconds") is None
+        forgotten = len(metrics._event_loops._watches)
+        metrics.watch_event_loop()
+        return forgotten, len(metrics._event_loops._watches)
+
+    assert asyncio.run(main()) == (0, 1)
 
 
 # -- Windows of time -----------------------------------------------------------------------------------------
