@@ -294,6 +294,21 @@ def test_a_function_without_a_signature_is_a_tool_too(metrics: Metrics) -> None:
     assert repeated(metrics) == 1
 
 
+def test_tools_of_every_kind_are_compared(metrics: Metrics) -> None:
+    @metrics.track_tool("rows")
+    def rows(number: int) -> Iterator[int]:
+        yield from range(number)
+
+    @metrics.track_tool("judged", result=lambda said: None if said else "empty")
+    def judged(said: str) -> str:
+        return said
+
+    with metrics.track_agent_run("planner"):
+        assert [*rows(2), *rows(2)] == [0, 1, 0, 1]
+        assert judged("") == judged("") == ""
+    assert repeated(metrics) == 2
+
+
 def test_each_run_counts_the_repeated_calls_of_its_own(metrics: Metrics) -> None:
     @metrics.track_tool("search")
     def search(query: str) -> str:

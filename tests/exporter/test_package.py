@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "exporter"
 LIBRARY = (
     "agents", "answers", "app_core_metrics", "arguments", "attempts", "auth", "buckets", "catalog",
-    "endpoint", "errors", "eventloop", "exposition", "fallbacks", "guardrails", "instruments", "middleware",
-    "multiprocess", "operations", "options", "pools", "prices", "records", "registry", "retrieval",
-    "routes", "servers", "sockets", "spec", "stalls", "store", "stores", "testing", "traces", "tracking",
-    "traffic", "usage", "watch.asyncpg", "watch.redis", "watch.sqlalchemy", "watch.taps", "watch.verbs",
-    "workerfiles",
+    "counted", "endpoint", "errors", "eventloop", "exposition", "fallbacks", "guardrails", "instruments",
+    "middleware", "multiprocess", "operations", "options", "pools", "prices", "records", "registry",
+    "retrieval", "routes", "servers", "sockets", "spec", "stalls", "store", "stores", "testing", "traces",
+    "tracking", "traffic", "usage", "watch.asyncpg", "watch.redis", "watch.sqlalchemy", "watch.taps",
+    "watch.verbs", "workerfiles",
 )  # fmt: skip
 # From left to right: no module knows one to its right.
 ROOMS = (
     "spec", "errors", "catalog", "buckets", "servers", "workerfiles", "multiprocess", "store", "exposition",
     "registry", "auth", "endpoint", "prices", "watch.taps", "watch.verbs", "watch.asyncpg", "watch.redis",
     "watch.sqlalchemy", "pools", "records", "eventloop", "attempts", "tracking",
-    "stalls", "operations", "usage", "answers", "arguments", "agents", "fallbacks", "guardrails",
+    "stalls", "operations", "usage", "answers", "counted", "arguments", "agents", "fallbacks", "guardrails",
     "retrieval", "stores", "traffic", "instruments", "routes", "options", "traces", "sockets", "middleware",
     "app_core_metrics", "testing",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -17,8 +18,9 @@ from claw_exporter.catalog import (
     TOOL_CALL_DURATION,
     TOOL_CALLS,
 )
+from claw_exporter.counted import Counted
 from claw_exporter.errors import ArgumentError
-from claw_exporter.operations import Operation, operation_tracker
+from claw_exporter.operations import Operation
 from claw_exporter.store import label_text
 from claw_exporter.tracking import Measurement, Tracker, innermost
 
@@ -118,11 +120,12 @@ class Agents:
         self._run_seconds = store.histogram(AGENT_RUN_DURATION)
         self._run_steps = store.histogram(AGENT_RUN_STEPS)
         self._repeated = store.counter(AGENT_REPEATED_TOOL_CALLS)
-        self._steps = store.counter(AGENT_STEPS)
-        self._step_seconds = store.histogram(AGENT_STEP_DURATION)
-        self._calls = store.counter(TOOL_CALLS)
-        self._call_seconds = store.histogram(TOOL_CALL_DURATION)
+        self._steps = Counted(
+            store, AGENT_STEPS, AGENT_STEP_DURATION, where="track_agent_step", ended=self._count_step
+        )
+        self._calls = Counted(store, TOOL_CALLS, TOOL_CALL_DURATION, where="track_tool")
         self._prepared: set[str] = set()
+        self._open = 0
 
     def run_tracker(self, agent: str, max_steps: int | None, judge: Judge) -> Tracker[AgentRun]:
         """Return a tracker of an agent's runs.
@@ -135,30 +138,27 @@ class Agents:
 
         def make(tracker: object, _args: object, _kwargs: object) -> AgentRun:
             self._prepare(agent)
+            self._note_open(1)
             return AgentRun(tracker, self, agent, max_steps)
 
         return Tracker(self._store, "track_agent_run", make, judge)
 
     def step_tracker(self, agent: str, step_type: str, judge: Judge) -> Tracker[Operation]:
         """Return a tracker of an agent's steps of a kind; they count in the run around them."""
-
-        def record(status: str, seconds: float) -> None:
-            run = innermost(AgentRun)
-            if run is not None:
-                run.count_step()
-            self._steps.inc(agent, step_type, status)
-            self._step_seconds.observe(seconds, agent, step_type)
-
-        return operation_tracker(self._store, "track_agent_step", record, judge)
+        return self._steps.tracker(agent, step_type, judge=judge)
 
     def tool_tracker(self, tool: str, judge: Judge) -> Tracker[Operation]:
         """Return a tracker of calls of a tool."""
 
-        def record(status: str, seconds: float) -> None:
-            self._calls.inc(tool, status)
-            self._call_seconds.observe(seconds, tool)
+        def for_function(skipped: int) -> Tracker[Operation]:
+            def called(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+                run = self.current()
+                if run is not None:
+                    run.note_call("called", tool, args[skipped:], kwargs)
 
-        return _ToolTracker(self._store, tool, record, judge)
+            return self._calls.tracker(tool, judge=judge, called=called)
+
+        return _ToolTracker(self._calls, tool, for_function)
 
     def detached(self) -> AgentRun:
         """Return a run that records nothing."""
@@ -168,9 +168,23 @@ class Agents:
 
     def record(self, run: AgentRun, outcome: str, seconds: float) -> None:
         """Record the end of a run."""
+        self._note_open(-1)
         self._runs.inc(run.agent, outcome)
         self._run_seconds.observe(seconds, run.agent)
         self._run_steps.observe(run.steps, run.agent)
+
+    def current(self) -> AgentRun | None:
+        """Return the innermost open run of this task or thread; quickly where there is none anywhere."""
+        return innermost(AgentRun) if self._open else None
+
+    def _note_open(self, change: int) -> None:
+        with self._store.lock or nullcontext():
+            self._open += change
+
+    def _count_step(self) -> None:
+        run = self.current()
+        if run is not None:
+            run.count_step()
 
     def count_repeated(self, agent: object) -> None:
         """Count a repeated tool call."""
@@ -198,27 +212,16 @@ class Agents:
 class _ToolTracker(Tracker[Operation]):
     """Tells the run around it of each call of a decorated function: only there are its arguments known."""
 
-    __slots__ = ("_calls",)
+    __slots__ = ("_for_function",)
 
-    def __init__(self, store: Store, tool: str, record: Callable[[str, float], None], judge: Judge) -> None:
-        def make(tracker: object, _args: object, _kwargs: object) -> Operation:
-            return Operation(tracker, record)
-
-        def calls(skipped: int) -> Tracker[Operation]:
-            def make(tracker: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation:
-                run = innermost(AgentRun)
-                if run is not None:
-                    run.note_call("called", tool, args[skipped:], kwargs)
-                return Operation(tracker, record)
-
-            return Tracker(store, "track_tool", make, judge)
-
-        super().__init__(store, "track_tool", make, judge)
-        self._calls = calls
+    def __init__(self, calls: Counted, tool: str, for_function: Callable[[int], Tracker[Operation]]) -> None:
+        record = calls.recorder(tool)
+        super().__init__(calls.store, calls.where, lambda tracker, *_: Operation(tracker, record))
+        self._for_function = for_function
 
     def __call__(self, function: F) -> F:
         """Measure every call of a function; see `Tracker`."""
-        return self._calls(_bound_parameters(function))(function)
+        return self._for_function(_bound_parameters(function))(function)
 
 
 def _bound_parameters(function: Callable[..., Any]) -> int:

@@ -22,13 +22,14 @@ from claw_exporter.catalog import (
     REDIS_DURATION,
     VECTOR_DB_DURATION,
 )
+from claw_exporter.counted import Counted
 from claw_exporter.endpoint import Exposition
 from claw_exporter.errors import ArgumentError
 from claw_exporter.eventloop import EventLoops
 from claw_exporter.exposition import render
 from claw_exporter.fallbacks import Fallbacks
 from claw_exporter.guardrails import Decision, Guardrails
-from claw_exporter.operations import Durations, Operation, operation_tracker
+from claw_exporter.operations import Durations, Operation
 from claw_exporter.pools import Pools
 from claw_exporter.records import Records
 from claw_exporter.registry import Bridge, attach
@@ -507,13 +508,11 @@ class Metrics:
             queue: The queue's name.
             result: As in `track_ai_response`.
         """
-        tasks, duration = self.store.counter(QUEUE_TASKS), self.store.histogram(QUEUE_TASK_DURATION)
+        return self._tasks.tracker(queue, judge=result)
 
-        def record(status: str, seconds: float) -> None:
-            tasks.inc(queue, status)
-            duration.observe(seconds, queue)
-
-        return operation_tracker(self.store, "track_task", record, result)
+    @cached_property
+    def _tasks(self) -> Counted:
+        return Counted(self.store, QUEUE_TASKS, QUEUE_TASK_DURATION, where="track_task")
 
     def watch_event_loop(self) -> None:
         """Show how late the running event loop is, in ``claw_ai_event_loop_lag_seconds``; idempotent.
