@@ -147,6 +147,7 @@ def test_the_overflow_counter_itself_may_overflow() -> None:
     assert dict(store.counter(OVERFLOW).series()) == {("a_total",): [1.0], (OVERFLOW_LABEL,): [2.0]}
 
 
+@pytest.mark.skipif(Store().lock is not None, reason="without a GIL labels are made under the lock")
 def test_a_child_that_appears_while_waiting_for_the_lock_is_used() -> None:
     family = Store().counter(JOBS)
     waiting = threading.Event()
@@ -281,6 +282,7 @@ def test_numbers_in_memory_are_a_copy_of_the_zeros() -> None:
 
 
 def test_without_a_gil_every_change_takes_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys._is_gil_enabled", lambda: True, raising=False)
     assert Store().lock is None
     monkeypatch.setattr("sys._is_gil_enabled", lambda: False, raising=False)
     store = Store()
@@ -291,3 +293,16 @@ def test_without_a_gil_every_change_takes_a_lock(monkeypatch: pytest.MonkeyPatch
     store.histogram(WAIT).observe(0.5, "mail")
     numbers = [series for _, series in store.snapshot()]
     assert numbers == [[(("mail",), [1.0])], [(("mail",), [3.0])], [(("mail",), [0, 1, 0, 0.5])]]
+
+
+def test_without_a_gil_there_is_one_lock_that_a_fork_frees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys._is_gil_enabled", lambda: False, raising=False)
+    store = Store()
+    assert store.lock is not None
+    assert store.counter(JOBS)._lock is store.lock
+    holder = threading.Thread(target=store.lock.acquire)  # as another thread may at the moment of a fork
+    holder.start()
+    holder.join()
+    store._void()
+    store.counter(JOBS).inc("mail")
+    assert store.counter(JOBS).series() == [(("mail",), [1.0])]

@@ -93,7 +93,8 @@ class Family:
         self._store = store
         self._guard: Final = store.lock
         # Reentrant: a finaliser or signal handler that records may run while this thread is creating a child.
-        self._lock = RLock()
+        # Where there is a guard it is the only lock: two would be taken in two orders.
+        self._lock = store.lock or RLock()
 
     def child(self, *values: object) -> Child:
         """Return the numbers of one series, created at first use.
@@ -168,7 +169,7 @@ class Family:
     def void(self) -> None:
         """Forget every series in this process only: it has been forked, and they are its parent's."""
         self._children = {}
-        self._lock = RLock()
+        self._lock = self._guard or RLock()
 
     def _forget(self, labels: Labels) -> None:
         with self._lock:
@@ -550,6 +551,8 @@ class Store:
     def _void(self) -> None:
         """Let go of everything that belongs to the process this one was forked from."""
         self._lock, self._refreshing, self._reading = RLock(), RLock(), RLock()
+        if self.lock is not None:  # others keep it, so it cannot be another one; its holder may be gone
+            self.lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001  # as threading does
         files, self._files, self._serving = self._files, None, False
         if files is not None:
             files.release()
