@@ -10,7 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .run/bench
-RUN_BENCH := PYTHONPATH=bench:exporter/src exec $(BENCH)/bin/python -m claw_bench
+RUN_BENCH := PYTHONPATH=bench:exporter/src:examples/chat/src:native/src exec $(BENCH)/bin/python -m claw_bench
+PART ?= all
 # Needs Python and Docker, no virtual environment.
 ENV_FILE ?= .env.prod
 PRODUCTION := PYTHONPATH=compose/src exec python3 -m claw_compose --env-file $(ENV_FILE)
@@ -154,12 +155,16 @@ test-quick: $(READY) ## The tests that start no server
 ##@ Measure (docs/PERFORMANCE.md)
 
 .PHONY: bench
-bench: $(BENCH)/.ready ## Processor time that the middleware and its peers add to a request; OPTIONS="--app starlette"
-	@$(RUN_BENCH) microseconds $(OPTIONS)
+bench: $(BENCH)/.ready ## Every benchmark without a server, beside other libraries; one with PART=name OPTIONS="..."
+	@$(RUN_BENCH) $(PART) $(OPTIONS)
 
 .PHONY: bench-instructions
-bench-instructions: $(BENCH)/.ready ## The same in instructions, which no load changes (needs valgrind)
-	@$(RUN_BENCH) instructions $(OPTIONS)
+bench-instructions: PART := instructions
+bench-instructions: bench ## The middleware's instructions, which no load changes (needs valgrind)
+
+.PHONY: bench-server
+bench-server: PART := server
+bench-server: bench ## Requests per second and latency of the example app under uvicorn, with wrk
 
 $(BENCH)/.ready: bench/requirements.txt | $(READY)
 	@$(BIN)/python -m venv --clear --without-pip $(BENCH)

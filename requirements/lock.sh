@@ -25,5 +25,6 @@ while read -r name versions; do
   # shellcheck disable=SC2086  # several words
   printf '%s\n' pytest $versions | compile "tests/matrix/requirements/$name.txt" exporter/pyproject.toml -
 done < <(grep -v '^#' tests/matrix/versions.txt)
-# The peers that bench/ measures; what they share with the tests has the versions of the tests.
-compile bench/requirements.txt bench/requirements.in --constraints requirements/dev.txt
+# The peers that bench/ measures and the example app; what they share with the tests has the versions of the tests.
+compile bench/requirements.txt bench/requirements.in examples/chat/pyproject.toml \
+  --constraints requirements/dev.txt

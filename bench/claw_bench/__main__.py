@@ -1,69 +1,54 @@
-"""The command line: ``python -m claw_bench [microseconds | instructions]``, which prints Markdown."""
+"""The command line: ``python -m claw_bench [PART [OPTIONS]]``, which prints Markdown."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from claw_bench.apps import APPS
-from claw_bench.instructions import CountError, Instructions, count, missing
-from claw_bench.microseconds import Difference, measure
-from claw_bench.report import instructions_table, microseconds_table, surroundings
-from claw_bench.variants import VARIANTS
+from claw_bench.report import load, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["PARTS", "main"]
+
+# Each is a module with `arguments(parser)` and `report(options)`.
+PARTS: Final = {
+    "microseconds": "processor time that the middleware and its peers add to a request",
+    "instructions": "the same in instructions, which no load changes (needs valgrind)",
+    "multiprocess": "processor time with several worker processes, beside a single one",
+    "operations": "what a decorator adds to a call and to a streamed chunk",
+    "exposition": "rendering the metrics, beside prometheus_client's generate_latest",
+    "memory": "bytes of a histogram's child",
+}
+# What runs in this process tree alone, without fetching programs.
+ALL: Final = tuple(part for part in PARTS if part != "server")
 
 
-def _chosen(names: Sequence[str] | None, app: str) -> list[str]:
-    return [name for name, variant in VARIANTS.items() if app in variant.apps and name in (names or VARIANTS)]
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure one part, or all but the server, and print tables."""
+    parser = _parser()
+    options = parser.parse_args(words)
+    parts = ALL if options.part == "all" else (options.part,)
+    print(surroundings())
+    for part in parts:
+        chosen = parser.parse_args([part]) if options.part == "all" else options
+        before = load()
+        report = import_module(f"claw_bench.{part}").report(chosen)
+        print(f"\n## {part}\n\n{report}\n\nLoad average {before} before, {load()} after.", flush=True)
 
 
-def _microseconds(options: argparse.Namespace) -> None:
-    before, results = surroundings(), dict[str, dict[str, Difference]]()
-    for app in options.app or APPS:
-        results[app] = measure(
-            app,
-            _chosen(options.variant, app),
-            repetitions=options.repetitions,
-            requests=options.requests,
-            starts=options.starts,
-        )
-    print(f"Before: {before}\nAfter: {surroundings()}\n\n{microseconds_table(results)}")
-
-
-def _instructions(options: argparse.Namespace) -> None:
-    if reason := missing():
-        print(reason, file=sys.stderr)
-        return
-    for app in options.app or ("starlette",):
-        counts: dict[str, Instructions | CountError] = {}
-        for name in _chosen(options.variant, app):
-            try:
-                counts[name] = count(app, name, requests=options.requests)
-            except CountError as error:
-                counts[name] = error
-        print(f"{app}. {surroundings()}\n\n{instructions_table(counts)}")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print a table."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="claw_bench", description="What metrics middleware adds to a request."
+        prog="claw_bench", description="What measuring costs. Prints Markdown; docs/PERFORMANCE.md explains it."
     )
-    parser.add_argument("what", choices=("microseconds", "instructions"))
-    parser.add_argument("--app", action="append", choices=APPS, help="only this one; may be repeated")
-    parser.add_argument("--variant", action="append", choices=VARIANTS, help="the same")
-    parser.add_argument("--requests", type=int, default=60, help="requests of a run (default: %(default)s)")
-    parser.add_argument("--repetitions", type=int, default=50, help="pairs of a start (default: %(default)s)")
-    parser.add_argument(
-        "--starts", type=int, default=4, help="starts of the processes (default: %(default)s)"
-    )
-    options = parser.parse_args(arguments)
-    {"microseconds": _microseconds, "instructions": _instructions}[options.what](options)
+    parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
+    parts.add_parser("all", help="every part but the server, each with its defaults")
+    for name, about in PARTS.items():
+        part = parts.add_parser(name, help=about, description=about)
+        import_module(f"claw_bench.{name}").arguments(part)
+    return parser
 
 
 if __name__ == "__main__":

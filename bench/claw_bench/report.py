@@ -1,9 +1,11 @@
-"""Measurements as Markdown tables."""
+"""Measurements as Markdown: tables, where they were measured, and whether they keep what is promised."""
 
 from __future__ import annotations
 
 import os
 import platform
+import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import TYPE_CHECKING
@@ -20,17 +22,61 @@ if TYPE_CHECKING:
     Differences = Mapping[str, Difference]
     Counts = Mapping[str, Instructions | CountError]
 
-__all__ = ["instructions_table", "microseconds_table", "surroundings"]
+__all__ = [
+    "instructions_table",
+    "load",
+    "microseconds_table",
+    "surroundings",
+    "table",
+    "titled",
+    "verdict",
+]
 
 
 def surroundings() -> str:
-    """Say where this is measured, and how busy the machine is."""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    """Say what is measured and where: date, commit, interpreter, machine, packages, priority."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("starlette", "fastapi", "prometheus-client"))
+    niceness = os.nice(0)
+    priority = f"at a lowered priority (niceness {niceness})" if niceness else "at normal priority"
     return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} {priority}, commit {_commit()}; "
         f"{platform.python_implementation()} {platform.python_version()} on {platform.system()} "
-        f"{platform.machine()}, {os.cpu_count()} processors; {packages}; load average {load}."
+        f"{platform.machine()}, {os.cpu_count()} processors; {packages}."
     )
+
+
+def load() -> str:
+    """Say how busy the machine is: its load averages of one, five and fifteen minutes."""
+    return ", ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S607  # on PATH
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def table(rows: list[list[str]]) -> str:
+    """Return a Markdown table; the second row tells how the columns are aligned."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def titled(title: str, package: str) -> str:
+    """Return a row's title with the version of its package, where that is known."""
+    if not package or package == "fastapi":
+        return title
+    try:
+        return f"{title} {version(package)}"
+    except PackageNotFoundError:  # ours, read from its sources
+        return title
+
+
+def verdict(limit: str, found: str, kept: bool) -> str:  # noqa: FBT001  # the last word of a sentence
+    """Return a line that tells a limit, what was found, and whether it is kept."""
+    return f"- {'Kept' if kept else '**Missed**'}: {limit}; measured {found}."
 
 
 def microseconds_table(results: Mapping[str, Differences]) -> str:
@@ -43,8 +89,8 @@ def microseconds_table(results: Mapping[str, Differences]) -> str:
     ]
     for name in names:
         cells = [_difference(differences, name) for differences in results.values()]
-        rows.append([_title(name), *cells, VARIANTS[name].records])
-    return _table(rows)
+        rows.append([titled(VARIANTS[name].title, VARIANTS[name].package), *cells, VARIANTS[name].records])
+    return table(rows)
 
 
 def instructions_table(counts: Counts) -> str:
@@ -53,11 +99,11 @@ def instructions_table(counts: Counts) -> str:
     rows = [["variant", "added instructions per request", "ratio to ours"], ["---", "---:", "---:"]]
     for name, found in counts.items():
         if isinstance(found, Exception):
-            rows.append([_title(name), f"fails: {found}", ""])
+            rows.append([titled(VARIANTS[name].title, VARIANTS[name].package), f"fails: {found}", ""])
             continue
         ratio = "" if ours is None or isinstance(ours, Exception) else f"{found.added / ours.added:.1f}"
-        rows.append([_title(name), f"{found.added:,}", ratio])
-    return _table(rows)
+        rows.append([titled(VARIANTS[name].title, VARIANTS[name].package), f"{found.added:,}", ratio])
+    return table(rows)
 
 
 def _bare(differences: Differences) -> str:
@@ -76,17 +122,3 @@ def _difference(differences: Differences, name: str) -> str:
     if ours is None or ours.error or ours is difference or ours.median <= 0 or not VARIANTS[name].package:
         return text
     return f"{text}, {difference.median / ours.median:.1f}×"  # noqa: RUF001  # times
-
-
-def _title(name: str) -> str:
-    variant = VARIANTS[name]
-    if not variant.package or variant.package == "fastapi":
-        return variant.title
-    try:
-        return f"{variant.title} {version(variant.package)}"
-    except PackageNotFoundError:  # ours, read from its sources
-        return variant.title
-
-
-def _table(rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

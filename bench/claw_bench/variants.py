@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import CollectorRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     Make = Callable[..., Starlette]
 
-__all__ = ["OURS", "VARIANTS", "Variant"]
+__all__ = ["OURS", "VARIANTS", "Variant", "chosen"]
 
 OURS: Final = "claw"
 _FASTAPI: Final = ("fastapi-flat", "fastapi-routers")
@@ -36,6 +36,8 @@ class Variant:
         package: Distribution whose version is told, if any.
         records: What it measures as it is installed here.
         apps: Applications it is meant for.
+        histogram: Whether a histogram of durations is among it.
+        multiprocess: Whether it can measure several worker processes together.
     """
 
     title: str
@@ -43,6 +45,8 @@ class Variant:
     package: str = ""
     records: str
     apps: tuple[str, ...] = _ALL
+    histogram: bool = False
+    multiprocess: bool = False
 
 
 class _Empty:
@@ -150,6 +154,8 @@ VARIANTS: Final[dict[str, Variant]] = {
     OURS: Variant(
         title="**claw-exporter**",
         install=_claw,
+        histogram=True,
+        multiprocess=True,
         package="claw-exporter",
         records="requests, duration and size histograms, time to first byte of streams, requests in flight",
     ),
@@ -162,12 +168,15 @@ VARIANTS: Final[dict[str, Variant]] = {
     "instrumentator": Variant(
         title="prometheus-fastapi-instrumentator",
         install=_instrumentator,
+        histogram=True,
+        multiprocess=True,
         package="prometheus-fastapi-instrumentator",
         records="requests, two duration histograms, two size summaries",
     ),
     "fastapi-telemetry": Variant(
         title="FastAPI's own telemetry",
         install=_fastapi_telemetry,
+        histogram=True,
         package="fastapi",
         records="duration histogram, requests in flight; tracing and logs off",
         apps=_FASTAPI,
@@ -175,20 +184,29 @@ VARIANTS: Final[dict[str, Variant]] = {
     "starlette-exporter": Variant(
         title="starlette_exporter",
         install=_starlette_exporter,
+        histogram=True,
+        multiprocess=True,
         package="starlette-exporter",
         records="requests, duration histogram, requests in flight",
     ),
     "opentelemetry-asgi": Variant(
         title="opentelemetry-instrumentation-asgi",
         install=_opentelemetry_asgi,
+        histogram=True,
         package="opentelemetry-instrumentation-asgi",
         records="duration and size histograms, requests in flight; no tracer, but its span code runs",
     ),
     "opentelemetry-fastapi": Variant(
         title="opentelemetry-instrumentation-fastapi",
         install=_opentelemetry_fastapi,
+        histogram=True,
         package="opentelemetry-instrumentation-fastapi",
         records="the same, with route templates",
         apps=_FASTAPI,
     ),
 }
+
+
+def chosen(names: Sequence[str] | None, app: str) -> list[str]:
+    """Return those of the named variants (all of them if None) that are meant for an application."""
+    return [name for name, variant in VARIANTS.items() if app in variant.apps and name in (names or VARIANTS)]
