@@ -21,6 +21,7 @@ PARTS: Final = {
     "operations": "what a decorator adds to a call and to a streamed chunk",
     "exposition": "rendering the metrics, beside prometheus_client's generate_latest",
     "memory": "bytes of a histogram's child",
+    "server": "requests per second and latency of the example app under uvicorn",
 }
 # What runs in this process tree alone, without fetching programs.
 ALL: Final = tuple(part for part in PARTS if part != "server")
@@ -41,7 +42,8 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="claw_bench", description="What measuring costs. Prints Markdown; docs/PERFORMANCE.md explains it."
+        prog="claw_bench",
+        description="What measuring costs, as Markdown. See docs/PERFORMANCE.md.",
     )
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     parts.add_parser("all", help="every part but the server, each with its defaults")

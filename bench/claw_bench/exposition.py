@@ -1,15 +1,18 @@
 """Time of rendering the metrics, beside prometheus_client's ``generate_latest`` for the same numbers.
 
-Both texts are compared in the run: a faster text that says something else would be worth nothing. In
-multiprocess mode four living workers have written the files, and prometheus_client's ``MultiProcessCollector``
-reads the same ones. ``python -m claw_bench.exposition work CHILDREN`` is such a worker, ``scrape LINES ROUNDS``
-the process that reads them.
+Each library renders in a process of its own (the garbage collector walks through everything a process holds),
+in turn. Both texts are compared in the run: a faster text that says something else would be worth nothing.
+In multiprocess mode four living workers have written the files, and prometheus_client's
+``MultiProcessCollector`` reads the same ones.
+
+``python -m claw_bench.exposition render LIBRARY KIND FORM LINES`` is a process that renders,
+``python -m claw_bench.exposition work CHILDREN`` a worker.
 """
 
 from __future__ import annotations
 
 import gc
-import json
+import hashlib
 import os
 import subprocess
 import sys
@@ -59,64 +62,116 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lines", type=int, action="append", help="lines of a text; may be repeated (1000, 10000, 100000)"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="of each text (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="of each text (default: %(default)s)")
 
 
 def report(options: argparse.Namespace) -> str:
     """Measure, and return the table."""
     sizes = options.lines or [1_000, 10_000, 100_000]
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # they would be twice the lines
     rows = [
         ["milliseconds of a text", *(f"{lines:,} lines" for lines in sizes)],
         ["---", *("---:" for _ in sizes)],
     ]
-    ratios = []
-    for title, fill in (("counters", _counters), ("histograms", _histograms)):
-        for form, openmetrics in (("text 0.0.4", False), ("OpenMetrics", True)):
-            cells = []
-            for lines in sizes:
-                ours, theirs = _times(*fill(lines, openmetrics=openmetrics), rounds=options.rounds)
+    notes = []
+    for title, kind, form in _TEXTS:
+        cells, ratios = [], []
+        for lines in sizes:
+            try:
+                ours, theirs = _times(kind, form, lines, options.rounds)
+            except ExpositionError as error:
+                cells.append(f"not measured ({error})")
+            else:
+                cells.append(f"{ours:,.2f} / {theirs:,.2f}, {theirs / ours:.1f}×")  # noqa: RUF001  # times
                 ratios.append(theirs / ours)
-                cells.append(_cell(ours, theirs))
-            rows.append([f"{title}, {form}", *cells])
-    lines = [verdict(f"at least {TIMES} times as fast", f"{min(ratios):.1f} times at the least", min(ratios) >= TIMES)]
-    cells = []
-    for size in sizes:
-        try:
-            ours, theirs = _multiprocess(size, options.rounds)
-        except ExpositionError as error:
-            cells.append("not measured")
-            lines.append(f"- Several workers, {size:,} lines: not measured, {error}.")
-        else:
-            cells.append(_cell(ours, theirs))
-            lines.append(
-                verdict(
-                    f"a scrape of {_WORKERS} workers at least {TIMES} times as fast, {size:,} lines",
-                    f"{theirs / ours:.1f} times",
-                    theirs / ours >= TIMES,
-                )
-            )
-    rows.append([f"histograms of {_WORKERS} workers, text 0.0.4", *cells])
-    about = "Each cell: ours, prometheus_client's, how many times ours that is. The texts of each pair were equal."
-    return f"{table(rows)}\n\n{about}\n\n" + "\n".join(lines)
+        rows.append([title, *cells])
+        if ratios:
+            text = ", ".join(f"{ratio:.1f}" for ratio in ratios)
+            notes.append(verdict(f"{title}: at least {TIMES} times as fast", f"{text}", min(ratios) >= TIMES))
+    about = "Each cell: ours, prometheus_client's, their ratio. The texts of each pair were equal."
+    return f"{table(rows)}\n\n{about}\n\n" + "\n".join(notes)
 
 
-def _cell(ours: float, theirs: float) -> str:
-    return f"{ours:,.2f} / {theirs:,.2f}, {theirs / ours:.1f}×"  # noqa: RUF001  # times
+def _times(kind: str, form: str, lines: int, rounds: int) -> tuple[float, float]:
+    """Return the median milliseconds of our text and of prometheus_client's."""
+    with ExitStack() as stack:
+        environment = _workers(stack, lines) if kind == "workers" else dict(os.environ)
+        libraries = [
+            stack.enter_context(_start("render", library, kind, form, lines, environment=environment))
+            for library in ("ours", "client")
+        ]
+        for process in libraries:
+            stack.callback(_end, process)
+        if len({_answer(process) for process in libraries}) != 1:
+            raise ExpositionError("the two texts differ")
+        taken: list[list[float]] = [[], []]
+        for number in range(rounds):
+            for place in (0, 1) if number % 2 else (1, 0):
+                _ask(libraries[place])
+                taken[place].append(float(_answer(libraries[place])))
+    return median(taken[0]), median(taken[1])
 
 
-def _times(ours: Render, theirs: Render, *, rounds: int, same: Callable[[bytes], object] = bytes) -> tuple[float, float]:
-    """Return the median milliseconds of both; raises ExpositionError where the texts differ."""
-    if same(ours()) != same(theirs()):
-        raise ExpositionError("the two texts differ")
+def _workers(stack: ExitStack, lines: int) -> dict[str, str]:
+    """Start the workers, and return the environment in which their numbers can be read."""
+    folder = stack.enter_context(TemporaryDirectory())
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": folder}
+    for _ in range(_WORKERS):
+        worker = stack.enter_context(_start("work", lines // _LINES_OF_A_HISTOGRAM, environment=environment))
+        stack.callback(_end, worker)
+        _answer(worker)
+    if not list(Path(folder).glob("*.db")):
+        raise ExpositionError("the library writes no multiprocess files")
+    return environment
+
+
+def _start(*words: object, environment: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "claw_bench.exposition", *map(str, words)]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def _ask(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    print(file=process.stdin, flush=True)
+
+
+def _answer(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise ExpositionError("the process ended")
+    return line
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+# -- The process that renders --------------------------------------------------------------------------------
+
+
+def _render(library: str, kind: str, form: str, lines: int) -> None:
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # they would be twice the lines
+    openmetrics = form == "openmetrics"
+    make: Render = _RENDERS[library, kind](lines, openmetrics)
+    text = make()
+    same = _samples(text) if kind == "workers" else text
+    print(hashlib.sha256(same).hexdigest(), flush=True)
     gc.collect()
-    taken: dict[Render, list[int]] = {ours: [], theirs: []}
-    for number in range(rounds):
-        for render_once in (ours, theirs) if number % 2 else (theirs, ours):
-            started = process_time_ns()
-            render_once()
-            taken[render_once].append(process_time_ns() - started)
-    return median(taken[ours]) / 1e6, median(taken[theirs]) / 1e6
+    for _ in sys.stdin:
+        started = process_time_ns()
+        make()
+        print((process_time_ns() - started) / 1e6, flush=True)
+
+
+def _samples(text: bytes) -> bytes:
+    """Return the lines of our benchmark's own metric, sorted: each side may add metrics about itself."""
+    lines = sorted(line for line in text.splitlines() if line.startswith(SPEC.name.encode()))
+    if not lines:
+        raise ExpositionError("the workers' numbers are not in the text")
+    return b"\n".join(lines)
 
 
 def _value(number: int, place: int) -> int:
@@ -124,26 +179,80 @@ def _value(number: int, place: int) -> int:
     return (number * 7 + place * 13) % 1000 * (1 if number % 10 else 1000)
 
 
-def _counters(lines: int, *, openmetrics: bool) -> tuple[Render, Render]:
-    store, registry = Store(max_series=_PLENTY), CollectorRegistry()
-    ours = store.counter(_COUNTER)
-    theirs = ClientCounter("bench_requests", _COUNTER.help, _COUNTER.labels, registry=registry)
+def _our_counters(lines: int, openmetrics: bool) -> Render:  # noqa: FBT001  # a row of the table
+    store = Store(max_series=_PLENTY)
+    family = store.counter(_COUNTER)
     for number in range(lines):
-        ours.inc(*labels(number), by=_value(number, 0))
-        theirs.labels(*labels(number)).inc(_value(number, 0))
-    return _renders(store, registry, openmetrics=openmetrics)
+        family.inc(*labels(number), by=_value(number, 0))
+    return lambda: render(store, openmetrics=openmetrics)
 
 
-def _histograms(lines: int, *, openmetrics: bool) -> tuple[Render, Render]:
-    store, registry = Store(max_series=_PLENTY), CollectorRegistry()
+def _their_counters(lines: int, openmetrics: bool) -> Render:  # noqa: FBT001
+    registry = CollectorRegistry()
+    family = ClientCounter("bench_requests", _COUNTER.help, _COUNTER.labels, registry=registry)
+    for number in range(lines):
+        family.labels(*labels(number)).inc(_value(number, 0))
+    return _generate(registry, openmetrics=openmetrics)
+
+
+def _our_histograms(lines: int, openmetrics: bool) -> Render:  # noqa: FBT001
+    store = Store(max_series=_PLENTY)
     _fill(store, lines // _LINES_OF_A_HISTOGRAM)
-    theirs = ClientHistogram(SPEC.name, SPEC.help, SPEC.labels, buckets=BOUNDS, registry=registry)
+    return lambda: render(store, openmetrics=openmetrics)
+
+
+def _their_histograms(lines: int, openmetrics: bool) -> Render:  # noqa: FBT001
+    registry = CollectorRegistry()
+    family = ClientHistogram(SPEC.name, SPEC.help, SPEC.labels, buckets=BOUNDS, registry=registry)
     for number in range(lines // _LINES_OF_A_HISTOGRAM):
-        child = theirs.labels(*labels(number))
+        child = family.labels(*labels(number))
         for place, bucket in enumerate(child._buckets):  # noqa: SLF001  # observe() would take minutes
             bucket.inc(_value(number, place))
         child._sum.inc(number / 7)  # noqa: SLF001
-    return _renders(store, registry, openmetrics=openmetrics)
+    return _generate(registry, openmetrics=openmetrics)
+
+
+def _our_scrape(_lines: int, openmetrics: bool) -> Render:  # noqa: FBT001
+    served = Metrics(registry=CollectorRegistry(), max_series=_PLENTY).asgi_app()
+    return lambda: served.body(openmetrics=openmetrics, compressed=False)
+
+
+def _their_scrape(_lines: int, openmetrics: bool) -> Render:  # noqa: FBT001
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return _generate(registry, openmetrics=openmetrics)
+
+
+def _generate(registry: CollectorRegistry, *, openmetrics: bool) -> Render:
+    generate: Callable[[CollectorRegistry], bytes] = generate_openmetrics if openmetrics else generate_latest
+    return lambda: generate(registry)
+
+
+_RENDERS: Final = {
+    ("ours", "counters"): _our_counters,
+    ("client", "counters"): _their_counters,
+    ("ours", "histograms"): _our_histograms,
+    ("client", "histograms"): _their_histograms,
+    ("ours", "workers"): _our_scrape,
+    ("client", "workers"): _their_scrape,
+}
+_TEXTS: Final = (
+    ("counters, text 0.0.4", "counters", "text"),
+    ("counters, OpenMetrics", "counters", "openmetrics"),
+    ("histograms, text 0.0.4", "histograms", "text"),
+    ("histograms, OpenMetrics", "histograms", "openmetrics"),
+    (f"scrape of {_WORKERS} workers' histograms, text 0.0.4", "workers", "text"),
+)
+
+
+# -- A worker ------------------------------------------------------------------------------------------------
+
+
+def _work(children: int) -> None:
+    metrics = Metrics(registry=CollectorRegistry(), max_series=_PLENTY)
+    _fill(metrics.store, children)
+    print("ready", flush=True)
+    sys.stdin.read()  # the files of a process that has ended are read in another way
 
 
 def _fill(store: Store, children: int) -> None:
@@ -155,83 +264,13 @@ def _fill(store: Store, children: int) -> None:
         child[-1] += number / 7
 
 
-def _renders(store: Store, registry: CollectorRegistry, *, openmetrics: bool) -> tuple[Render, Render]:
-    generate = generate_openmetrics if openmetrics else generate_latest
-    return lambda: render(store, openmetrics=openmetrics), lambda: generate(registry)
-
-
-# -- Several workers -----------------------------------------------------------------------------------------
-
-
-def _multiprocess(lines: int, rounds: int) -> tuple[float, float]:
-    with ExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory())
-        environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": folder}
-        for _ in range(_WORKERS):
-            worker = stack.enter_context(_start("work", lines // _LINES_OF_A_HISTOGRAM, environment=environment))
-            stack.callback(_end, worker)
-            assert worker.stdout is not None
-            worker.stdout.readline()
-        if not list(Path(folder).glob("*.db")):
-            raise ExpositionError("the library writes no multiprocess files")
-        with _start("scrape", lines, rounds, environment=environment) as reader:
-            out, _ = reader.communicate()
-        if reader.returncode:
-            raise ExpositionError("the reading process failed")
-    answer = json.loads(out)
-    if "error" in answer:
-        raise ExpositionError(answer["error"])
-    return answer["ours"], answer["theirs"]
-
-
-def _start(*words: object, environment: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "claw_bench.exposition", *map(str, words)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
-
-
-def _end(worker: subprocess.Popen[str]) -> None:
-    assert worker.stdin is not None
-    worker.stdin.close()
-
-
-def _work(children: int) -> None:
-    metrics = Metrics(registry=CollectorRegistry(), max_series=_PLENTY)
-    _fill(metrics.store, children)
-    print("ready", flush=True)
-    sys.stdin.read()  # a worker whose process has ended is read in another way
-
-
-def _scrape(rounds: int) -> None:
-    theirs = CollectorRegistry()
-    MultiProcessCollector(theirs)  # type: ignore[no-untyped-call]
-    served = Metrics(registry=CollectorRegistry(), max_series=_PLENTY).asgi_app()
-    try:
-        times = _times(
-            lambda: served.body(openmetrics=False, compressed=False),
-            lambda: generate_latest(theirs),
-            rounds=rounds,
-            same=_samples,
-        )
-    except ExpositionError as error:
-        print(json.dumps({"error": str(error)}))
-        return
-    print(json.dumps({"ours": times[0], "theirs": times[1]}))
-
-
-def _samples(text: bytes) -> list[bytes]:
-    """Return the lines of our benchmark's own metric: each side may add metrics about itself, in any order."""
-    return sorted(line for line in text.splitlines() if line.startswith(SPEC.name.encode()))
-
-
 def main(words: Sequence[str]) -> None:
-    """Be a worker, or the process that reads what the workers wrote."""
+    """Be a process that renders, or a worker."""
     match list(words):
         case ["work", children]:
             _work(int(children))
-        case ["scrape", _, rounds]:
-            _scrape(int(rounds))
+        case ["render", library, kind, form, lines]:
+            _render(library, kind, form, int(lines))
 
 
 if __name__ == "__main__":

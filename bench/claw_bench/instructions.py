@@ -74,7 +74,9 @@ def report(options: argparse.Namespace) -> str:
         parts.append(f"{app}:\n\n{instructions_table(counts)}")
         ours = counts.get(OURS)
         if app == "starlette" and isinstance(ours, Instructions):
-            parts.append(verdict(f"at most {LIMIT:,} added instructions", f"{ours.added:,}", ours.added <= LIMIT))
+            parts.append(
+                verdict(f"at most {LIMIT:,} added instructions", f"{ours.added:,}", ours.added <= LIMIT)
+            )
     return "\n\n".join(parts)
 
 

@@ -1,8 +1,8 @@
 """Bytes of one child of a histogram with 14 bounds and three labels, ours and prometheus_client's.
 
-Each number comes from a process of its own, ``python -m claw_bench.memory LIBRARY METER OBSERVED``: tracemalloc
-counts what Python asked for, the resident set what the machine gave. ``observed`` children have counted 300
-values in every bucket: numbers above 256 are objects of their own in Python.
+Each number comes from a process of its own, ``python -m claw_bench.memory LIBRARY METER OBSERVED CHILDREN``:
+tracemalloc counts what Python asked for, the resident set what the machine gave. Observed children have
+counted 300 values in every bucket: numbers above 256 are objects of their own in Python.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ def _ours() -> Make:
 
 
 def _client() -> Make:
-    family = ClientHistogram(
-        SPEC.name, SPEC.help, SPEC.labels, buckets=BOUNDS, registry=CollectorRegistry()
-    )
+    family = ClientHistogram(SPEC.name, SPEC.help, SPEC.labels, buckets=BOUNDS, registry=CollectorRegistry())
 
     def make(values: tuple[str, str, str], observed: int) -> None:
         child = family.labels(*values)

@@ -1,4 +1,4 @@
-"""What several worker processes cost: added processor time with ``PROMETHEUS_MULTIPROC_DIR`` set, and without.
+"""What several worker processes cost: added processor time with and without ``PROMETHEUS_MULTIPROC_DIR``.
 
 The same pairs as in `claw_bench.microseconds`; each library is measured both ways in one run.
 """

@@ -1,4 +1,4 @@
-"""What a decorator adds to a call and to a streamed chunk, beside an empty wrapper and what people write by hand.
+"""What a decorator adds to a call and to a streamed chunk, beside an empty wrapper and code by hand.
 
 The rows of one group are measured in one process, in turn: each round goes through all of them and back, so
 that a drift of the machine's speed cancels, and what counts is the difference to the undecorated row of the
@@ -27,9 +27,9 @@ from claw_exporter import ArgumentError, Metrics
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
-    Run = Callable[[int], Awaitable[None]]
+    Run = Callable[[int], Coroutine[None, None, None]]
     Decorator = Callable[[Any], Any]
 
 __all__ = ["GROUPS", "arguments", "measure", "report"]
@@ -318,9 +318,7 @@ GROUPS: Final[dict[str, Group]] = {
         rows={
             "bare": Row(title="(undecorated)", decorate=_undecorated),
             "empty": Row(title="empty wrapper (`async for`, `yield`)", decorate=_empty_stream),
-            "track_ai_response": Row(
-                title="**`track_ai_response`**", decorate=_ai_response, limit=100
-            ),
+            "track_ai_response": Row(title="**`track_ai_response`**", decorate=_ai_response, limit=100),
             "each_chunk": Row(
                 title="**`track_ai_response(each_chunk=True)`**", decorate=_each_chunk, limit=400
             ),
@@ -397,7 +395,7 @@ def _count_here(calls: int) -> None:
 def _in_child(run: Run, number: int) -> int:
     child = os.fork()
     if not child:
-        asyncio.run(run(number))  # type: ignore[arg-type]  # they are coroutine functions
+        asyncio.run(run(number))
         os._exit(0)
     os.waitpid(child, 0)
     return child

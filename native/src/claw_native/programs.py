@@ -95,6 +95,43 @@ def _postgres(name: str, *, wrapper: Wrapper = Wrapper.PLAIN) -> Command:
     return Command(name=name, path=f"usr/lib/postgresql/*/bin/{name}", wrapper=wrapper)
 
 
+# A Docker Engine of one's own, in one folder of wrappers.
+ENGINE: tuple[Program, ...] = (
+    _engine_part(
+        Command(name="docker", path="usr/bin/docker"),
+        packages=("docker-cli", "docker.io"),
+        versions=((20,), (1000,)),
+    ),
+    _engine_part(
+        Command(name="dockerd", path="usr/sbin/dockerd"),
+        Command(name="docker-proxy", path="usr/sbin/docker-proxy"),
+        packages=("docker.io",),
+        versions=((20,), (1000,)),
+    ),
+    _engine_part(
+        Command(name="containerd", path="usr/bin/containerd"),
+        Command(name="containerd-shim-runc-v2", path="usr/bin/containerd-shim-runc-v2"),
+        packages=("containerd",),
+        versions=((1, 6), (100,)),
+    ),
+    _engine_part(
+        Command(name="runc", path="usr/*bin/runc"),
+        packages=("runc",),
+        versions=((1, 1), (100,)),
+    ),
+    _engine_part(
+        Command(name="docker-init", path="usr/bin/tini-static", aliases=("tini-static", "tini")),
+        packages=("tini",),
+        versions=((0, 18), (1,)),
+    ),
+    _engine_part(
+        Command(name="iptables", path="usr/sbin/iptables-nft", aliases=("iptables-nft",)),
+        Command(name="ip6tables", path="usr/sbin/ip6tables-nft", aliases=("ip6tables-nft",)),
+        packages=("iptables",),
+        versions=((1, 8), (2,)),
+    ),
+)
+
 PROGRAMS: tuple[Program, ...] = (
     Program(
         name="prometheus",
@@ -190,43 +227,19 @@ PROGRAMS: tuple[Program, ...] = (
         # The fallback font has Chinese; Playwright's own Node needs libatomic.
         extra=("fontconfig-config", "fonts-dejavu-core", "fonts-droid-fallback", "libatomic1"),
     ),
-    _engine_part(
-        Command(name="docker", path="usr/bin/docker"),
-        packages=("docker-cli", "docker.io"),
-        versions=((20,), (1000,)),
+    Program(
+        name="wrk",  # what `make bench-server` sends requests with
+        suite=Suite.OWN,
+        packages=("wrk",),
+        commands=(Command(name="wrk", path="usr/bin/wrk"),),
+        versions=((4,), (5,)),
+        version_flag="-v",
+        on_request=True,
     ),
-    _engine_part(
-        Command(name="dockerd", path="usr/sbin/dockerd"),
-        Command(name="docker-proxy", path="usr/sbin/docker-proxy"),
-        packages=("docker.io",),
-        versions=((20,), (1000,)),
-    ),
-    _engine_part(
-        Command(name="containerd", path="usr/bin/containerd"),
-        Command(name="containerd-shim-runc-v2", path="usr/bin/containerd-shim-runc-v2"),
-        packages=("containerd",),
-        versions=((1, 6), (100,)),
-    ),
-    _engine_part(
-        Command(name="runc", path="usr/*bin/runc"),
-        packages=("runc",),
-        versions=((1, 1), (100,)),
-    ),
-    _engine_part(
-        Command(name="docker-init", path="usr/bin/tini-static", aliases=("tini-static", "tini")),
-        packages=("tini",),
-        versions=((0, 18), (1,)),
-    ),
-    _engine_part(
-        Command(name="iptables", path="usr/sbin/iptables-nft", aliases=("iptables-nft",)),
-        Command(name="ip6tables", path="usr/sbin/ip6tables-nft", aliases=("ip6tables-nft",)),
-        packages=("iptables",),
-        versions=((1, 8), (2,)),
-    ),
+    *ENGINE,
 )
 
-# A Docker Engine of one's own, in one folder of wrappers.
-ENGINE_PROGRAMS = tuple(program.name for program in PROGRAMS if program.on_request)
+ENGINE_PROGRAMS = tuple(program.name for program in ENGINE)
 
 DEMO_PROGRAMS = (
     "prometheus",
