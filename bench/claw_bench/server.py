@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["PATHS", "Load", "arguments", "backends", "measure", "report"]
+__all__ = ["PATHS", "Load", "arguments", "backends", "measure", "read", "report", "tabulated"]
 
 NONE: Final = "none"
 # The first waits for nobody, the second one for Redis and Postgres.
@@ -64,6 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variant", action="append", choices=_VARIANTS, help="only this one; may be repeated"
     )
+    parser.add_argument("--path", action="append", choices=PATHS, help="the same")
     parser.add_argument("--rounds", type=int, default=7, help="for each variant (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=3, help="of a round (default: %(default)s)")
     parser.add_argument("--connections", type=int, default=8, help="at once (default: %(default)s)")
@@ -79,6 +80,7 @@ def report(options: argparse.Namespace) -> str:
     with TemporaryDirectory() as folder, backends(settings.bin_dir, Path(folder)) as environment:
         results = measure(
             options.variant or _VARIANTS,
+            options.path or list(PATHS),
             environment,
             wrk=tool(settings, "wrk"),
             folder=Path(folder),
@@ -87,7 +89,7 @@ def report(options: argparse.Namespace) -> str:
             connections=options.connections,
         )
     sizes = f"{options.rounds} rounds of {options.seconds} s, {options.connections} connections."
-    return "\n\n".join((*(_table(path, loads) for path, loads in results.items()), sizes))
+    return "\n\n".join((*(tabulated(path, loads) for path, loads in results.items()), sizes))
 
 
 @contextmanager
@@ -108,6 +110,7 @@ class _Redis(Redis):
 
 def measure(  # noqa: PLR0913  # each has its own name
     variants: Sequence[str],
+    paths: Sequence[str],
     environment: Mapping[str, str],
     *,
     wrk: Path,
@@ -120,6 +123,7 @@ def measure(  # noqa: PLR0913  # each has its own name
 
     Args:
         variants: Names of the variants; ``none`` is the app without metrics.
+        paths: What is asked for.
         environment: Where the app finds Postgres and Redis.
         wrk: The program that sends.
         folder: For logs.
@@ -130,7 +134,7 @@ def measure(  # noqa: PLR0913  # each has its own name
     Returns:
         Path -> variant -> what was measured.
     """
-    results = {path: {name: Load() for name in variants} for path in PATHS}
+    results = {path: {name: Load() for name in variants} for path in paths}
     with ExitStack() as stack:
         base = _servers(stack, variants, environment, folder)
         for path, loads in results.items():
@@ -144,7 +148,7 @@ def measure(  # noqa: PLR0913  # each has its own name
                     words = [*command, "--duration", f"{seconds if number >= 0 else 1}s", base[name] + path]
                     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
                     if number >= 0:
-                        _read(done.stdout, loads[name])
+                        read(done.stdout, loads[name])
     return results
 
 
@@ -187,8 +191,8 @@ def _wrong(url: str) -> str:
     return reason
 
 
-def _read(text: str, load: Load) -> None:
-    """Read what wrk printed."""
+def read(text: str, load: Load) -> None:
+    """Add what wrk printed to what was measured."""
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     slowest = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", text)
     if "Non-2xx" in text or rate is None or slowest is None:
@@ -198,7 +202,8 @@ def _read(text: str, load: Load) -> None:
     load.slowest.append(float(slowest[1]) * _MILLISECONDS[slowest[2]])
 
 
-def _table(path: str, loads: Mapping[str, Load]) -> str:
+def tabulated(path: str, loads: Mapping[str, Load]) -> str:
+    """Return the table of one path."""
     rows = [
         [f"`{path}`, {PATHS[path]}", "requests/s", "of the app without metrics", "p99, ms"],
         ["---", "---:", "---:", "---:"],

@@ -3,47 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from claw_bench.apps import APPS, PATHS
 from claw_bench.instructions import CountError, Instructions
-from claw_bench.microseconds import Difference, measure
+from claw_bench.microseconds import Case, Difference, measure
 from claw_bench.report import instructions_table, microseconds_table
 from claw_bench.requests import RequestError, pair, verify
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def worker_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that the harness starts find it and the library."""
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'bench'}:{ROOT / 'exporter' / 'src'}")
-
 
 @pytest.mark.usefixtures("worker_path")
 def test_two_variants_give_a_difference_for_each_repetition() -> None:
-    found = measure("starlette", ["empty", "claw"], repetitions=4, requests=20, starts=2)
+    empty, claw = Case("empty"), Case("claw")
 
-    assert {name: (len(each.added), each.error) for name, each in found.items()} == {
-        "empty": (8, ""),
-        "claw": (8, ""),
+    found = measure("starlette", [empty, claw], repetitions=4, requests=20, starts=2)
+
+    assert {case: (len(each.added), each.error) for case, each in found.items()} == {
+        empty: (8, ""),
+        claw: (8, ""),
     }
-    assert min(found["claw"].bare) > 0
-    assert found["claw"].median > 0
+    assert min(found[claw].bare) > 0
+    assert found[claw].median > 0
 
 
 @pytest.mark.usefixtures("worker_path")
 def test_a_variant_that_is_not_installed_is_told_and_the_others_are_measured() -> None:
-    found = measure("starlette", ["aioprometheus", "empty"], repetitions=2, requests=20, starts=1)
+    peer, empty = Case("aioprometheus"), Case("empty")
 
-    assert found["aioprometheus"].error == "the process ended"
-    assert len(found["empty"].added) == 2
+    found = measure("starlette", [peer, empty], repetitions=2, requests=20, starts=1)
+
+    assert found[peer].error == "the process ended"
+    assert len(found[empty].added) == 2
+
+
+@pytest.mark.usefixtures("worker_path")
+def test_what_writes_no_files_is_not_measured_as_multiprocess() -> None:
+    empty = Case("empty", multiprocess=True)
+
+    found = measure("starlette", [empty], repetitions=2, requests=20, starts=1)
+
+    assert found[empty].error == "it writes no multiprocess files"
 
 
 @pytest.mark.parametrize("app", APPS)
