@@ -80,14 +80,15 @@ def _header(spec: Metric, *, openmetrics: bool) -> str:
 def _scalars(spec: Metric, series: Collection[tuple[Labels, Child]], parts: list[str]) -> None:
     # Column by column, and one join for all lines: no step of Python, and no string, for a single line.
     columns: list[Iterable[str]] = []
-    opening = f"{spec.name}{{"
+    opening = f"\n{spec.name}{{"
     for name in sorted(spec.labels):
         place = spec.labels.index(name)
         columns += (repeat(f'{opening}{name}="'), _escaped([labels[place] for labels, _ in series]))
         opening = '",'
-    columns.append(repeat('"} ' if columns else f"{spec.name} "))
-    columns += (_numbers([child[0] for _, child in series]), repeat("\n"))
-    parts.append("".join(chain.from_iterable(zip(*columns, strict=False))))  # strict: some never end
+    columns.append(repeat('"} ' if columns else f"\n{spec.name} "))
+    columns.append(_numbers([child[0] for _, child in series]))
+    lines = "".join(chain.from_iterable(zip(*columns, strict=False)))  # strict: some never end
+    parts += (lines[1:], "\n")
 
 
 def _escaped(texts: list[str]) -> list[str]:
@@ -97,7 +98,8 @@ def _escaped(texts: list[str]) -> list[str]:
 
 def _numbers(values: list[float]) -> list[str]:
     # Where Go writes no exponent, Python's own text is the same. (A sum is finite where every number is.)
-    if isfinite(sum(values)) and max(map(abs, values), default=0.0) < _GO_EXPONENT_FROM:
+    most = _GO_EXPONENT_FROM
+    if isfinite(sum(values)) and -most < min(values, default=0.0) and max(values, default=0.0) < most:
         return list(map(repr, map(float, values)))
     return list(map(_number, values))
 
