@@ -226,7 +226,10 @@ def test_a_snapshot_leaves_out_what_has_no_series() -> None:
     store.counter(JOBS)
     store.gauge(HTTP_ACTIVE).set(2)
     store.derive(DEPTH, lambda: [(("mail",), [4.0])])
-    assert store.snapshot() == [(HTTP_ACTIVE, [((), [2.0])]), (DEPTH, [(("mail",), [4.0])])]
+    assert [(spec, list(series)) for spec, series in store.snapshot()] == [
+        (HTTP_ACTIVE, [((), [2.0])]),
+        (DEPTH, [(("mail",), [4.0])]),
+    ]
 
 
 def test_gauges_are_brought_up_to_date_before_a_scrape_and_one_failure_costs_no_other(
@@ -291,7 +294,7 @@ def test_without_a_gil_every_change_takes_a_lock(monkeypatch: pytest.MonkeyPatch
     store.gauge(DEPTH).set(5, "mail")
     store.gauge(DEPTH).inc("mail", by=-2)
     store.histogram(WAIT).observe(0.5, "mail")
-    numbers = [series for _, series in store.snapshot()]
+    numbers = [list(series) for _, series in store.snapshot()]
     assert numbers == [[(("mail",), [1.0])], [(("mail",), [3.0])], [(("mail",), [0, 1, 0, 0.5])]]
 
 

@@ -26,7 +26,7 @@ from claw_exporter.exposition import Exemplified, family_name, family_unit, go_f
 from claw_exporter.spec import Histogram, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from prometheus_client import CollectorRegistry
 
@@ -175,12 +175,12 @@ def _client_metric(spec: Metric) -> ClientMetric:
     return ClientMetric(family_name(spec), spec.help, spec.type, family_unit(spec))
 
 
-def _add_scalars(metric: ClientMetric, spec: Metric, series: list[tuple[Labels, Child]]) -> None:
+def _add_scalars(metric: ClientMetric, spec: Metric, series: Collection[tuple[Labels, Child]]) -> None:
     for labels, child in series:
         metric.add_sample(spec.name, dict(zip(spec.labels, labels, strict=True)), float(child[0]))
 
 
-def _add_histogram(metric: ClientMetric, spec: Histogram, series: list[tuple[Labels, Child]]) -> None:
+def _add_histogram(metric: ClientMetric, spec: Histogram, series: Collection[tuple[Labels, Child]]) -> None:
     bounds = [go_float(bound) for bound in (*spec.buckets, float("inf"))]
     for values, child in series:
         labels, count = dict(zip(spec.labels, values, strict=True)), 0.0
@@ -223,7 +223,7 @@ def _alike(snapshots: list[list[Snapshot]]) -> list[list[Snapshot]]:
     ]
 
 
-def _relabelled(spec: Metric, series: list[tuple[Labels, Child]], names: Labels) -> Snapshot:
+def _relabelled(spec: Metric, series: Collection[tuple[Labels, Child]], names: Labels) -> Snapshot:
     return replace(spec, labels=names), [
         (tuple(dict(zip(spec.labels, labels, strict=True)).get(name, "") for name in names), child)
         for labels, child in series

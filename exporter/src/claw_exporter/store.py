@@ -21,6 +21,7 @@ import sys
 import threading
 import weakref
 from bisect import bisect_left
+from collections.abc import Collection
 from dataclasses import replace
 from threading import RLock
 from types import MappingProxyType
@@ -56,7 +57,7 @@ __all__ = [
 
 Child = list[float]
 Labels = tuple[str, ...]
-Snapshot = tuple[Metric, list[tuple[Labels, Child]]]
+Snapshot = tuple[Metric, Collection[tuple[Labels, Child]]]
 
 REFRESH_SECONDS: Final = 2.0
 _WHERE: Final = "multiprocess"
@@ -179,9 +180,11 @@ class Family:
 
     def series(self) -> list[tuple[Labels, Child]]:
         """Return what is known now: label values with their (live) numbers, in order of creation."""
-        return list(
-            self._children.copy().items()
-        )  # dict.copy() runs no Python code, so no thread can interfere
+        return list(self.items())
+
+    def items(self) -> Collection[tuple[Labels, Child]]:
+        """Return the same without a tuple for each: a hundred thousand wake the garbage collector."""
+        return self._children.copy().items()  # dict.copy() runs no Python code, so no thread can interfere
 
 
 class _ScalarFamily(Family):
@@ -307,7 +310,7 @@ class Derived:
 
     def __init__(self, spec: Metric, read: Callable[[], list[tuple[Labels, Child]]]) -> None:
         self.spec = spec
-        self.series = read
+        self.series = self.items = read
 
 
 class Store:
@@ -451,7 +454,7 @@ class Store:
             except Exception:  # noqa: BLE001  # then at least what this process knows
                 self._failed()
         families = list(self._families.copy().values())
-        return [(family.spec, series) for family in families if (series := family.series())]
+        return [(family.spec, series) for family in families if (series := family.items())]
 
     def refresh(self) -> None:
         """Bring gauges up to date."""
@@ -532,7 +535,7 @@ class Store:
                 from claw_exporter.multiprocess import Reader  # noqa: PLC0415  # not there on Windows
 
                 self._reader = Reader(self.directory, self._spec, self._failed)
-            return self._reader.snapshot()
+            return list(self._reader.snapshot())
 
     def _spec(self, name: str) -> Metric | None:
         family = self._families.get(name)
