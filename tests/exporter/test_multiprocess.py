@@ -298,6 +298,37 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert list(tmp_path.glob("*.damaged"))
 
 
+def test_many_that_start_and_are_killed_at_once_lose_nothing(tmp_path: Path) -> None:
+    code = """if True:
+        import os, signal
+        from claw_exporter.spec import Counter
+        from claw_exporter.store import Store
+        JOBS = Counter(name="jobs_total", help="Jobs.", labels=("queue",))
+        directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        for _ in range(6):
+            pids = []
+            for number in range(8):
+                pid = os.fork()
+                if not pid:
+                    store = Store(directory=directory)
+                    for queue in range(100):
+                        store.counter(JOBS).inc(queue)
+                    if number % 2:
+                        store.snapshot()  # looks at the locks of all
+                    os.kill(os.getpid(), signal.SIGKILL)
+                pids.append(pid)
+            for pid in pids:
+                assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+        store = Store(directory=directory)
+        found = {spec.name: series for spec, series in store.snapshot()}["jobs_total"]
+        assert {number for _, (number,) in found} == {48.0}, found
+        print(len(found))
+    """
+    assert run_script(code, tmp_path) == "100\n"
+    assert len(list(tmp_path.glob("claw-*.lock"))) <= 9
+    assert 'jobs_total{queue="7"} 48.0' in stock(tmp_path)
+
+
 # -- Forks ---------------------------------------------------------------------------------------------------
 
 
