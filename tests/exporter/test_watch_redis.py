@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 import redis
 import redis.asyncio
+import redis.sentinel
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -303,6 +304,44 @@ def test_a_forked_child_goes_on_measuring(client: Client, metrics: Metrics, reco
     client.ping()
     assert recorded.redis() == {("ping", "ok"): 2}
     assert metrics.store is not None
+
+
+def test_a_pool_of_a_sentinel_is_one_of_the_client(
+    redis_server: Server, metrics: Metrics, recorded: Recorded
+) -> None:
+    host, port = "127.0.0.1", redis_server.port
+
+    class Sentinel(redis.sentinel.Sentinel):
+        def discover_master(self, service_name: str) -> tuple[str, int]:
+            assert service_name == "main"
+            return host, port
+
+    client: Any = Sentinel([(host, port)]).master_for("main")
+    metrics.watch_redis(client)
+    client.ping()
+    client.close()
+    assert recorded.redis() == {("ping", "ok"): 1}
+    assert recorded.waits() == {("redis",): 1}
+
+
+def test_many_threads_lose_nothing(client: Client, recorded: Recorded) -> None:
+    def work() -> None:
+        for _ in range(200):
+            client.ping()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert recorded.redis() == {("ping", "ok"): 1600}
+    assert recorded.waits() == {("cache",): 1600}
+
+
+@pytest.mark.parametrize("kind", [redis.RedisCluster, redis.asyncio.RedisCluster])
+def test_a_cluster_is_refused(metrics: Metrics, kind: type) -> None:
+    with pytest.raises(ArgumentError, match="client is of type RedisCluster: pass a Redis client"):
+        metrics.watch_redis(object.__new__(kind))  # not connected: there is none here
 
 
 def test_something_else_is_refused(metrics: Metrics) -> None:

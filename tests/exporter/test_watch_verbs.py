@@ -77,6 +77,7 @@ def test_no_statement_takes_long(unit: str) -> None:
         ((), "other"),
         ((7,), "other"),
         (([],), "other"),
+        ((memoryview(bytearray(b"GET")), "key"), "other"),
     ],
 )
 def test_the_name_of_a_command(words: tuple[Any, ...], name: str) -> None:
