@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.chat.conftest import serve
+from tests.chat.conftest import Count, serve
 
 from claw_chat.load import questions
 from claw_chat.load.generator import Generator
@@ -42,19 +42,31 @@ def test_a_short_run_fills_every_metric_of_an_app_and_shows_every_kind_of_troubl
     for model in questions.MODELS:
         models.behave(model, token_seconds=0.01, output_tokens=60)  # long enough to leave in the middle
     models.behave("glm-3-turbo", server_error_ratio=1)
+    # Nearly every second conversation is with this one, and it has a fallback.
+    models.behave("glm-4", server_error_ratio=0.7, token_seconds=0.01, output_tokens=60)
     models.behave("gpt-4o-mini", usage_missing_ratio=1)
-    models.behave("claude-haiku-4", server_error_ratio=1)  # it has a fallback
     with serve(replace(settings, model_max_retries=1)) as chat:
         chat.server.wait(chat.app.state.services.search.ready)
-        with chat.counting() as count:
-            report, _ = send(replace(FEW, url=chat.url, rate=20, duration_seconds=8))
-            chat.server.wait_until_idle()
+        count, outcomes = Count({}), Counter[str]()
+        for seed in (1, 2, 3):  # where the machine is busy, one round may be too few requests
+            with chat.counting() as grown:
+                report, _ = send(replace(FEW, url=chat.url, rate=20, duration_seconds=8, seed=seed))
+                chat.server.wait_until_idle()
+            count.update({key: count.get(key, 0) + grown[key] for key in grown})
+            outcomes.update(report.total)
+            if not missing(count):
+                break
         assert chat.samples()['claw_ai_queue_tasks_total{queue="indexing",status="ok"}'] >= 1
-    assert {"2xx", "4xx", "5xx", "cancelled", "sockets"} <= set(report.total)
-    assert not report.total["unreachable"]
-    assert [name for name in grown_by_traffic() if not count.where(name) > 0] == []
-    assert [labels for labels in SHOWN if not count.where(**labels) > 0] == []
+    assert {"2xx", "4xx", "5xx", "cancelled", "sockets"} <= set(outcomes)
+    assert not outcomes["unreachable"]
+    assert missing(count) == []
     assert count.where("claw_ai_exporter_internal_errors_total") == 0
+
+
+def missing(count: Count) -> list[object]:
+    """Return what a run has not shown yet: samples that did not grow."""
+    names = [name for name in grown_by_traffic() if not count.where(name) > 0]
+    return [*names, *(labels for labels in SHOWN if not count.where(**labels) > 0)]
 
 
 # Why traffic alone does not let these grow.
@@ -79,7 +91,7 @@ SHOWN = [
     {"name": "claw_ai_websocket_duration_seconds_count", "close_code": "1007"},
     {"name": "claw_ai_ai_finish_total", "reason": "stop"},
     {"name": "claw_ai_ai_finish_total", "reason": "tool_calls"},
-    {"name": "claw_ai_ai_fallbacks_total", "from_model": "claude-haiku-4", "to_model": "glm-4"},
+    {"name": "claw_ai_ai_fallbacks_total", "from_model": "glm-4", "to_model": "glm-4-flash"},
     {"name": "claw_ai_agent_runs_total", "outcome": "ok"},
     {"name": "claw_ai_agent_runs_total", "outcome": "error"},
     {"name": "claw_ai_agent_runs_total", "outcome": "cancelled"},
