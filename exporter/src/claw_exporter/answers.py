@@ -462,7 +462,7 @@ class Answers:
         """Write down a reported number of tokens, if it is one."""
         try:
             value = float(number)
-        except (TypeError, ValueError):
+        except Exception:  # noqa: BLE001  # whatever an object raises that is no number
             self._store.fault("usage")
             return
         if 0 <= value < float("inf"):

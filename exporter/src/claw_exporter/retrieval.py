@@ -74,7 +74,7 @@ class Retrievals:
 
     def _observe(self, index: str, found: object) -> None:
         number = _number(found)
-        if number < 0:
+        if not 0 <= number < float("inf"):  # one infinite observation would spoil the sum for good
             raise ValueError(f"{found!r} results: pass a number from 0, or what was found")
         self._results.observe(number, index)
 
