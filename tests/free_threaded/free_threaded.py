@@ -25,7 +25,21 @@ TESTS: Final = ROOT / "tests" / "exporter"
 SUITES: Final = (
     ROOT / "tests" / "free_threaded" / "test_races.py",
     TESTS / "behaviour",
-    *(TESTS / f"test_{name}.py" for name in ("exposition", "records", "store", "tracking")),
+    *(
+        TESTS / f"test_{name}.py"
+        for name in (
+            "agents",
+            "answers",
+            "bounds",
+            "exposition",
+            "operations",
+            "records",
+            "stalls",
+            "store",
+            "tracking",
+            "traffic",
+        )
+    ),
 )
 # The newest first: a mirror may not have the sources of all of them.
 PACKAGES: Final = ("python3.14", "python3.13")

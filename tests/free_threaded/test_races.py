@@ -82,6 +82,24 @@ def test_decorated_functions_lose_nothing(metrics: Metrics) -> None:
     assert seen.value("claw_ai_ai_in_flight") == 0
 
 
+@pytest.mark.parametrize(
+    ("door", "count"),
+    [
+        ("track_db", "claw_ai_db_operation_duration_seconds_count"),
+        ("track_vector_db", "claw_ai_vector_db_operation_duration_seconds_count"),
+        ("track_tool", "claw_ai_tool_calls_total"),
+        ("track_task", "claw_ai_queue_tasks_total"),
+        ("track_guardrail", "claw_ai_guardrail_decisions_total"),
+        ("track_retrieval", "claw_ai_retrieval_results_count"),
+        ("track_agent_run", "claw_ai_agent_runs_total"),
+    ],
+)  # fmt: skip
+def test_no_decorator_loses_a_call(metrics: Metrics, door: str, count: str) -> None:
+    measured = getattr(metrics, door)("name")(lambda *_: [])
+    hammer(measured)
+    assert capture(metrics).value(count) == THREADS * TIMES
+
+
 def test_series_that_several_threads_begin_are_one(metrics: Metrics) -> None:
     hammer(lambda _, turn: metrics.track_conversation(status=f"status {turn % 50}"))
     seen = capture(metrics)
