@@ -197,6 +197,5 @@ def test_what_certbot_got_reaches_the_door(tmp_path: Path) -> None:
     files = (clone / "secrets/tls").iterdir()
     made = {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in files}
     assert made == {name: (f"new {name}", 0o644) for name in ("fullchain.pem", "privkey.pem")}
-    assert done.stdout == (
-        f"{clone}: docker compose --env-file .env.prod -f docker-compose.prod.yml kill -s HUP nginx\n"
-    )
+    compose = "docker compose --env-file .env.prod -f docker-compose.prod.yml"
+    assert done.stdout == f"{clone}: {compose} exec -T nginx nginx -s reload\n"
