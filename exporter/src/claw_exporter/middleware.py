@@ -268,6 +268,8 @@ def _measured(app: ASGIApp, recorder: _Recorder) -> ASGIApp:  # noqa: C901, PLR0
                     "more_body" in message and message["more_body"]  # noqa: RUF019  # .get() is a call
                 ):
                     progress = (progress["status"], perf_counter(), len(message["body"]))
+                elif progress.__class__ is list and progress[3] and kind == "http.response.body":
+                    progress[2] += len(message["body"])  # a stream goes on
                 else:
                     progress = recorder.followed(progress, message)
             except Exception:  # noqa: BLE001  # parts may be missing, or come in another order
