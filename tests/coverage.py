@@ -15,7 +15,16 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[1]
 EXPORTER: Final = ROOT / "exporter" / "src" / "claw_exporter"
 # Modules of the exporter process; all others of the package are the library.
-PROCESS: Final = {"app.py", "cli.py", "collectors", "document.py", "logs.py", "probes.py", "settings.py"}
+PROCESS: Final = {
+    "app.py",
+    "cli.py",
+    "collectors",
+    "document.py",
+    "logs.py",
+    "probes.py",
+    "reload.py",
+    "settings.py",
+}
 OTHERS: Final = {
     "claw_chat": ROOT / "examples" / "chat" / "src" / "claw_chat",
     "claw_compose": ROOT / "compose" / "src" / "claw_compose",
