@@ -9,9 +9,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from claw_exporter import ArgumentError, Metrics, MetricsMiddleware, RegistryError
+from claw_exporter.catalog import CATALOG
+from claw_exporter.exposition import go_float
+from claw_exporter.spec import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from starlette.requests import Request
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 SECONDS = "claw_ai_http_request_duration_seconds"
 BYTES = "claw_ai_http_response_size_bytes"
 REDIS = "claw_ai_redis_operation_duration_seconds"
+HISTOGRAMS = [metric.name for metric in CATALOG if isinstance(metric, Histogram)]
 
 
 def bounds(metrics: Metrics, name: str) -> list[str]:
@@ -53,6 +57,53 @@ async def test_chosen_buckets_are_those_of_every_histogram(drive: Drive) -> None
     assert value(f"{BYTES}_bucket", {**labels, "le": "10.0"}) == 2
     assert value(f"{BYTES}_sum", labels) == 10
     assert value(f"{SECONDS}_count", {**labels, "status_class": "2xx"}) == 2
+
+
+@pytest.mark.parametrize("chosen", [(1e6,), tuple(range(100, 140))])
+async def test_every_door_honours_chosen_buckets(chosen: tuple[float, ...]) -> None:
+    metrics = Metrics(registry=CollectorRegistry(), buckets=dict.fromkeys(HISTOGRAMS, chosen))
+    metrics.register()
+    doors: list[Callable[[Any], Any]] = [
+        metrics.track_ai_response(model="m", provider="p"),
+        metrics.track_db("select"),
+        metrics.track_redis("get"),
+        metrics.track_vector_db("search"),
+        metrics.track_tool("search"),
+        metrics.track_agent_step("planner", "think"),
+        metrics.track_agent_run("planner"),
+        metrics.track_task("mail"),
+        metrics.track_retrieval("pages"),
+    ]
+
+    def plain() -> list[int]:
+        return []
+
+    async def waiting() -> list[int]:
+        return []
+
+    async def parts() -> AsyncIterator[int]:
+        for part in range(3):
+            yield part
+
+    for door in doors:
+        calls, coroutines = door(plain), door(waiting)
+        for _ in range(3):  # the first call prepares what the others use
+            calls()
+            await coroutines()
+    stream = metrics.track_ai_response(model="m", provider="p", each_chunk=True)(parts)
+    assert [part async for part in stream()] == [0, 1, 2]
+
+    seen, lowest = {}, go_float(float(chosen[0]))
+    for family in metrics.registry.collect():
+        if family.type == "histogram":
+            seen[family.name] = {sample.labels["le"] for sample in family.samples if "le" in sample.labels}
+            first = [sample.value for sample in family.samples if sample.labels.get("le") == lowest]
+            counts = [sample.value for sample in family.samples if sample.name == f"{family.name}_count"]
+            sums = [sample.value for sample in family.samples if sample.name == f"{family.name}_sum"]
+            assert first == counts, family.name
+            assert max(sums) < 10, family.name
+    assert set(map(len, seen.values())) == {len(chosen) + 1}
+    assert len(seen) > len(doors)
 
 
 def test_the_catalogues_buckets_are_used_elsewhere(metrics: Metrics) -> None:

@@ -15,7 +15,6 @@ from starlette.requests import ClientDisconnect
 
 from claw_exporter import Operation
 from claw_exporter.catalog import INTERNAL_ERRORS
-from claw_exporter.operations import operation_tracker
 from claw_exporter.store import Store
 from claw_exporter.tracking import Tracker, innermost, is_cancellation
 
@@ -24,6 +23,13 @@ if TYPE_CHECKING:
 
     Ends = list[tuple[str, float]]
     Make = Callable[..., Tracker[Operation]]
+
+
+def operation_tracker(
+    store: Store, where: str, record: Callable[[str, float], None], judge: Callable[[Any], str | None] | None
+) -> Tracker[Operation]:
+    """Return a tracker that calls ``record(status, seconds)`` at each end."""
+    return Tracker(store, where, lambda tracker, *_: Operation(tracker, record), judge)
 
 
 @pytest.fixture

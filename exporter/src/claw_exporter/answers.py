@@ -46,8 +46,6 @@ __all__ = ["AIResponse", "Answers"]
 _UNKNOWN: Final = "unknown"
 _WHERE: Final = "track_ai_response"
 _ERROR_TYPES: Final = 64
-_BOUNDS: Final = AI_RESPONSE_DURATION.buckets
-_SUM: Final = len(_BOUNDS) + 1
 _new: Final = object.__new__
 
 
@@ -241,14 +239,16 @@ class _Ends:
     Attributes:
         in_flight: Running calls.
         ok: Durations of answers that ended well.
+        bounds: Their bounds in seconds.
         missing: Answers that ended well without usage.
     """
 
-    __slots__ = ("in_flight", "missing", "ok")
+    __slots__ = ("bounds", "in_flight", "missing", "ok")
 
-    def __init__(self, in_flight: Child, ok: Child, missing: Child) -> None:
+    def __init__(self, in_flight: Child, ok: Child, bounds: tuple[float, ...], missing: Child) -> None:
         self.in_flight = in_flight
         self.ok = ok
+        self.bounds = bounds
         self.missing = missing
 
 
@@ -330,8 +330,8 @@ class _Calls(Tracker[AIResponse]):
         ends.in_flight[0] -= 1.0
         ends.missing[0] += 1.0
         ok = ends.ok
-        ok[bisect_left(_BOUNDS, seconds)] += 1
-        ok[_SUM] += seconds
+        ok[bisect_left(ends.bounds, seconds)] += 1
+        ok[-1] += seconds
 
 
 class Answers:
@@ -447,7 +447,7 @@ class Answers:
         for family in (self._cost, self._unpriced):
             family.child(model)
         if self._store.folded == folded and self._store.lock is None:
-            pair.ends = _Ends(in_flight, ok, missing)
+            pair.ends = _Ends(in_flight, ok, self._durations.bounds, missing)
 
     def _name(self, value: str | Callable[..., str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         try:

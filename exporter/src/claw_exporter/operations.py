@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from claw_exporter.spec import Histogram
     from claw_exporter.store import Child, Store
 
-__all__ = ["Durations", "Operation", "operation_tracker"]
+__all__ = ["Durations", "Operation"]
 
 
 class Operation(Measurement):
@@ -33,16 +33,6 @@ class Operation(Measurement):
         self._record(status, seconds)
 
 
-def operation_tracker(
-    store: Store,
-    where: str,
-    record: Callable[[str, float], None],
-    judge: Callable[[Any], str | None] | None,
-) -> Tracker[Operation]:
-    """Return a tracker that calls ``record(status, seconds)`` at each end."""
-    return Tracker(store, where, lambda tracker, _args, _kwargs: Operation(tracker, record), judge)
-
-
 class Durations:
     """Operations of one kind, of which nothing but a histogram by operation and status is kept.
 
@@ -55,8 +45,8 @@ class Durations:
     def __init__(self, store: Store, spec: Histogram, where: str) -> None:
         self.store = store
         self.where = where
-        self.bounds = spec.buckets
         self._family = store.histogram(spec)
+        self.bounds = self._family.bounds
         self._named: dict[str, _Named] = {}
         store.on_fork(self._forget)
 
