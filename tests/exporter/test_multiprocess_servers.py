@@ -215,6 +215,8 @@ def test_any_worker_shows_what_all_counted_and_nothing_is_lost_with_those_that_a
     with running(tmp_path, directory, command) as server:
         with load(server):
             eventually(lambda: len(server.orders) == 2 and server.orders.total() > 200, server)
+            # What is read at a scrape each worker writes every few seconds.
+            eventually(lambda: pools(stock(directory)) == set(server.orders), server)
         page, foreign, orders = quiet(server), stock(directory), server.orders.total()
         assert server.failures == 0
         for text in (page, foreign):

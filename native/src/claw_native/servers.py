@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from claw_native.command import run
@@ -28,12 +30,21 @@ POLL_SECONDS = 0.05
 CARELESS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 
 
+# Below those that Linux gives to clients by itself: one of these may be in use again before it is served on.
+PORTS = range(20_000, 32_768)
+
+
 def free_port() -> int:
-    """Returns a port of this machine that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Returns a port of this machine that nobody uses at the moment.
+
+    Raises:
+        OSError: A hundred ports are all in use.
+    """
+    for port in random.sample(PORTS, k=100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise OSError(f"no free port on {HOST}: a hundred of {PORTS.start} to {PORTS.stop - 1} are in use")
 
 
 def accepts(port: int) -> bool:
