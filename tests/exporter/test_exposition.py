@@ -98,6 +98,18 @@ def test_counts_above_a_million_are_written_as_go_does(without_created: Callable
     assert render(store).decode() == generate_latest(registry).decode()
 
 
+def test_a_thousand_series_are_one_text(without_created: Callable[[], None]) -> None:
+    without_created()
+    store, registry = Store(), CollectorRegistry()
+    ours = store.gauge(Gauge(name="many", help="Many.", labels=("number",)))
+    theirs = ClientGauge("many", "Many.", ["number"], registry=registry)
+    for number in range(1_001):
+        value = 2.0**number if number % 400 == 399 else -number  # large in some blocks only
+        ours.set(value, number)
+        theirs.labels(number).set(value)
+    assert render(store).decode() == generate_latest(registry).decode()
+
+
 def test_numbers_are_written_as_prometheus_client_does() -> None:
     random.seed(4)
     numbers = [random.uniform(-1e8, 1e8) for _ in range(2_000)]

@@ -5,7 +5,7 @@ No ``_created`` series are written: they would double every counter for a fact f
 
 from __future__ import annotations
 
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, islice
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,8 @@ END_OF_OPENMETRICS: Final = b"# EOF\n"
 
 # Go prints larger numbers with an exponent; below, an integral count is its digits and ".0".
 _GO_EXPONENT_FROM: Final = 1_000_000
+# Series at a time: few enough for the processor's cache, and not to wake the garbage collector.
+_BLOCK: Final = 500
 
 
 class Exemplified(list[float]):
@@ -78,17 +80,31 @@ def _header(spec: Metric, *, openmetrics: bool) -> str:
 
 
 def _scalars(spec: Metric, series: Collection[tuple[Labels, Child]], parts: list[str]) -> None:
-    # Column by column, and one join for all lines: no step of Python, and no string, for a single line.
-    columns: list[Iterable[str]] = []
-    opening = f"\n{spec.name}{{"
-    for name in sorted(spec.labels):
-        place = spec.labels.index(name)
-        columns += (repeat(f'{opening}{name}="'), _escaped([labels[place] for labels, _ in series]))
-        opening = '",'
-    columns.append(repeat('"} ' if columns else f"\n{spec.name} "))
-    columns.append(_numbers([child[0] for _, child in series]))
-    lines = "".join(chain.from_iterable(zip(*columns, strict=False)))  # strict: some never end
-    parts += (lines[1:], "\n")
+    # Column by column, and one join for many lines: no step of Python, and no string, for a single line.
+    places = [spec.labels.index(name) for name in sorted(spec.labels)]
+    fixed = _between(spec)
+    remaining = iter(series)
+    while block := list(islice(remaining, _BLOCK)):
+        columns = [_escaped([labels[place] for labels, _ in block]) for place in places]
+        columns.append(_numbers([child[0] for _, child in block]))
+        parts += (_lines(fixed, columns)[1:], "\n")
+
+
+def _between(spec: Metric) -> list[str]:
+    """Return what stands before each label's value, and before the number."""
+    if not spec.labels:
+        return [f"\n{spec.name} "]
+    first, *others = sorted(spec.labels)
+    return [f'\n{spec.name}{{{first}="', *(f'",{name}="' for name in others), '"} ']
+
+
+def _lines(fixed: list[str], columns: list[list[str]]) -> str:
+    count = len(columns[-1])
+    pieces = [""] * (2 * len(columns) * count)
+    for place, (text, column) in enumerate(zip(fixed, columns, strict=True)):
+        pieces[2 * place :: 2 * len(columns)] = [text] * count
+        pieces[2 * place + 1 :: 2 * len(columns)] = column
+    return "".join(pieces)
 
 
 def _escaped(texts: list[str]) -> list[str]:
@@ -98,10 +114,8 @@ def _escaped(texts: list[str]) -> list[str]:
 
 def _numbers(values: list[float]) -> list[str]:
     # Where Go writes no exponent, Python's own text is the same. (A sum is finite where every number is.)
-    most = _GO_EXPONENT_FROM
-    if isfinite(sum(values)) and -most < min(values, default=0.0) and max(values, default=0.0) < most:
-        return list(map(repr, map(float, values)))
-    return list(map(_number, values))
+    plain = max(values) < _GO_EXPONENT_FROM and isfinite(sum(values))
+    return list(map(repr if plain else go_float, map(float, values)))
 
 
 def _histogram(
@@ -111,20 +125,25 @@ def _histogram(
     before_le = _label_writer(spec.labels, lambda name: name < "le")
     after_le = _label_writer(spec.labels, lambda name: name > "le")
     bounds = [f'le="{go_float(bound)}"' for bound in (*spec.buckets, float("inf"))]
+    lines = len(bounds)
+    # One join for all buckets: the beginning of a line, the bound, what follows it, the number.
+    pieces = [""] * (4 * lines)
+    pieces[1::4] = bounds
     for labels, child in series:
         before, after = before_le(labels), after_le(labels)
-        head = f"{spec.name}_bucket{{{before}," if before else f"{spec.name}_bucket{{"
-        tail = f",{after}}} " if after else "} "
-        counts = list(accumulate(child[:-1]))
-        lines = [f"{head}{le}{tail}{_number(count)}\n" for le, count in zip(bounds, counts, strict=True)]
+        counts = _numbers(list(accumulate(child[:-1])))
+        total = counts[-1]
         if openmetrics and isinstance(child, Exemplified):
             for bucket, exemplar in child.exemplars.items():
-                lines[bucket] = f"{lines[bucket][:-1]}{_exemplar(exemplar)}\n"
-        parts.extend(lines)
+                counts[bucket] += _exemplar(exemplar)
+        pieces[0::4] = [f"\n{spec.name}_bucket{{{before}," if before else f"\n{spec.name}_bucket{{"] * lines
+        pieces[2::4] = [f",{after}}} " if after else "} "] * lines
+        pieces[3::4] = counts
         pairs = ",".join(filter(None, (before, after)))
         pairs = f"{{{pairs}}}" if pairs else ""
-        parts.append(
-            f"{spec.name}_count{pairs} {_number(counts[-1])}\n{spec.name}_sum{pairs} {_number(child[-1])}\n"
+        parts += (
+            "".join(pieces)[1:],
+            f"\n{spec.name}_count{pairs} {total}\n{spec.name}_sum{pairs} {go_float(float(child[-1]))}\n",
         )
 
 
@@ -147,14 +166,10 @@ def _exemplar(exemplar: Exemplar) -> str:
     return f" # {{{pairs}}} {go_float(exemplar.value)} {exemplar.timestamp}"
 
 
-def _number(value: float) -> str:
-    if 0 <= value < _GO_EXPONENT_FROM:
-        return f"{value}.0" if isinstance(value, int) else repr(value)
-    return go_float(float(value))
-
-
 def go_float(value: float) -> str:
     """Write a number as Go does: ``+Inf``, and an exponent from seven digits before the point on."""
+    if 0 <= value < _GO_EXPONENT_FROM:
+        return repr(value)
     if not isfinite(value):
         return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"  # noqa: PLR0124  # NaN differs from itself
     text = repr(value)
