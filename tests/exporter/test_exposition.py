@@ -84,7 +84,7 @@ def test_counts_above_a_million_are_written_as_go_does(without_created: Callable
     store, registry = Store(), CollectorRegistry()
     spec = Histogram(name="big", help="Big.", buckets=(1.0,))
     child = store.histogram(spec).child()
-    child[:] = [1_234_567, 2_000_000, 0.5]
+    child[0], child[1], child[2] = 1_234_567, 2_000_000, 0.5
 
     class Same:
         def collect(self) -> list[object]:

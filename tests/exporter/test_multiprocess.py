@@ -643,7 +643,7 @@ def test_a_full_disk_sends_numbers_to_memory_and_is_counted(tmp_path: Path) -> N
         print(metrics.render().decode())
     """
     page = run_script(code, tmp_path)
-    assert page.startswith("list memoryview 101.0\nTrue\n")
+    assert page.startswith("array memoryview 101.0\nTrue\n")
     assert 'count{operation="first",status="ok"} 1.0' in page
 
 

@@ -330,7 +330,7 @@ class _Calls(Tracker[AIResponse]):
         ends.in_flight[0] -= 1.0
         ends.missing[0] += 1.0
         ok = ends.ok
-        ok[bisect_left(ends.bounds, seconds)] += 1
+        ok[bisect_left(ends.bounds, seconds)] += 1.0
         ok[-1] += seconds
 
 

@@ -190,8 +190,8 @@ class _Quick(Tracker[Operation]):
             if ended is not None:
                 ended()
             count, times = ok
-            count[0] += 1
-            times[bisect_left(bounds, seconds)] += 1
+            count[0] += 1.0
+            times[bisect_left(bounds, seconds)] += 1.0
             times[-1] += seconds
 
         return record, well

@@ -76,7 +76,7 @@ class Durations:
             return
         folded = self.store.folded
         child = self._family.child(named.operation, "ok")
-        child[bisect_left(self.bounds, seconds)] += 1
+        child[bisect_left(self.bounds, seconds)] += 1.0
         child[-1] += seconds
         named.ok = child if self.store.folded == folded else None
 
@@ -114,7 +114,7 @@ class _Timed(Tracker[Operation]):
 
     def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         durations, named, bounds = self._durations, self._named, self._durations.bounds
-        total = len(bounds) + 1  # faster than -1
+        total, least = len(bounds) + 1, bounds[0]  # faster than -1, and than bisect_left where that matters
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
@@ -129,7 +129,7 @@ class _Timed(Tracker[Operation]):
             if ok is None:
                 durations.ended_well(named, seconds)
             else:
-                ok[bisect_left(bounds, seconds)] += 1
+                ok[0 if seconds <= least else bisect_left(bounds, seconds)] += 1.0
                 ok[total] += seconds
             return value
 
@@ -137,7 +137,7 @@ class _Timed(Tracker[Operation]):
 
     def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
         durations, named, bounds = self._durations, self._named, self._durations.bounds
-        total = len(bounds) + 1  # faster than -1
+        total, least = len(bounds) + 1, bounds[0]  # faster than -1, and than bisect_left where that matters
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
@@ -152,7 +152,7 @@ class _Timed(Tracker[Operation]):
             if ok is None:
                 durations.ended_well(named, seconds)
             else:
-                ok[bisect_left(bounds, seconds)] += 1
+                ok[0 if seconds <= least else bisect_left(bounds, seconds)] += 1.0
                 ok[total] += seconds
             return value
 

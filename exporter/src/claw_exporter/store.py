@@ -1,12 +1,13 @@
 """Where numbers live: per metric a dictionary from label values to a flat list of numbers.
 
-A child is a plain ``list``: ``[value]`` of a counter or gauge, ``[bucket, ..., bucket, sum]`` of a
-histogram (counts are not cumulative here; the last bucket is ``+Inf``).
+The child of a counter or gauge is a ``list``, ``[value]``; that of a histogram is an ``array`` of doubles,
+``[bucket, ..., bucket, sum]`` (counts are not cumulative here; the last bucket is ``+Inf``). A list would
+take twice the memory, since each number would be an object of its own.
 
 Under the GIL ``child[i] += number`` cannot lose an update: between its read and its store the interpreter
-does not switch threads as long as both operands are built-in numbers. That is why every value from outside is
-coerced with ``float()``, and why only the creation of a child takes a lock. Where there is no GIL, every
-recording takes ``Store.lock``.
+does not switch threads as long as both operands are built-in numbers, of a list or of an array. That is why
+every value from outside is coerced with ``float()``, and why only the creation of a child takes a lock. Where
+there is no GIL, every recording takes ``Store.lock``.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import re
 import sys
 import threading
 import weakref
+from array import array
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, MutableSequence
 from dataclasses import replace
 from threading import RLock
 from types import MappingProxyType
@@ -55,7 +57,7 @@ __all__ = [
     "Store",
 ]
 
-Child = list[float]
+Child = MutableSequence[float]
 Labels = tuple[str, ...]
 Snapshot = tuple[Metric, Collection[tuple[Labels, Child]]]
 
@@ -104,7 +106,7 @@ class Family:
             *values: Label values in the order of ``spec.labels``; what is not a string goes through ``str``.
 
         Returns:
-            The live list. Beyond ``max_series`` it is that of the overflow series: do not keep it then.
+            The live numbers. Beyond ``max_series`` those of the overflow series: do not keep them then.
 
         Raises:
             LabelError: The number of values is wrong.
@@ -279,7 +281,7 @@ class HistogramFamily(Family):
     def __init__(self, spec: Histogram, store: Store) -> None:
         super().__init__(spec, store)
         self.bounds: Final = spec.buckets
-        self._zero = [0] * (len(spec.buckets) + 1) + [0.0]
+        self._zero = array("d", [0.0]) * (len(spec.buckets) + 2)
 
     def observe(self, value: float, *values: object) -> None:
         """Count one value; ``values`` are its label values. NaN is ignored: it would spoil the sum."""
@@ -287,11 +289,11 @@ class HistogramFamily(Family):
         if number == number:  # noqa: PLR0124  # NaN is the number that differs from itself
             child = self.child(*values)
             if self._guard is None:
-                child[bisect_left(self.bounds, number)] += 1
+                child[bisect_left(self.bounds, number)] += 1.0
                 child[-1] += number
             else:
                 with self._guard:
-                    child[bisect_left(self.bounds, number)] += 1
+                    child[bisect_left(self.bounds, number)] += 1.0
                     child[-1] += number
 
     def _slots(self, labels: Labels) -> Sequence[Slot]:
@@ -409,10 +411,10 @@ class Store:
                 them (in multiprocess mode).
 
         Returns:
-            A list; in multiprocess mode something that is used as one: a strided view of doubles.
+            A copy of ``zero``; in multiprocess mode something that is used as one: a strided view of doubles.
         """
         if self.in_memory:
-            return zero.copy()
+            return zero[:]
         try:
             files = self._open()
             if not self._serving and _in_event_loop():
@@ -420,7 +422,7 @@ class Store:
             return cast("Child", files.child(slots()))
         except Exception:  # noqa: BLE001  # no room, no directory: the numbers of this process stay its own
             self._failed()
-            return zero.copy()
+            return zero[:]
 
     def forget(self, child: Child, slots: Callable[[], Sequence[Slot]]) -> None:
         """Forget a child that `numbers` has made of these slots; nothing to do in memory."""

@@ -112,7 +112,7 @@ class Timing(NamedTuple):
     bounds: tuple[float, ...]
 
 
-_UNTIMED: Final = Timing([0.0, 0.0], ())
+_UNTIMED: Final = Timing([0.0, 0.0, 0.0], (0.0,))
 
 
 class Parts:
@@ -452,7 +452,8 @@ class Tracker(Generic[M]):
             measurement = self.begin(args, kwargs)
             inside = _Inside(measurement)
             child, bounds = measurement.timing() or _UNTIMED
-            total = len(bounds) + 1
+            total, least = len(bounds) + 1, bounds[0]
+            judge = self._judge and self.judge
             value: Any = None
             try:
                 parts = function(*args, **kwargs)
@@ -472,10 +473,10 @@ class Tracker(Generic[M]):
                     async for part in parts:
                         waited = perf_counter() - asked
                         known.fresh = True
-                        child[bisect_left(bounds, waited)] += 1
+                        child[0 if waited <= least else bisect_left(bounds, waited)] += 1.0
                         child[total] += waited
-                        if self._judge is not None:
-                            self.judge(measurement, part)
+                        if judge is not None:
+                            judge(measurement, part)
                         try:
                             value = yield part
                         except BaseException as error:  # noqa: BLE001  # as above
@@ -543,7 +544,7 @@ class _Inside:
             waited = now - parts.since
             parts.longest = max(parts.longest, waited)
             if timing is not None:
-                timing.child[bisect_left(timing.bounds, waited)] += 1
+                timing.child[bisect_left(timing.bounds, waited)] += 1.0
                 timing.child[-1] += waited
         parts.since = parts.last = now
 

@@ -3,6 +3,7 @@
 The list of a method, endpoint and status class holds ``[sum of durations, sum of sizes, duration buckets...,
 size buckets...]``. One look-up and five additions record a request; the histograms are cut out of it when
 they are read. Both are made by the store, so that in multiprocess mode they are numbers in a worker's file.
+(No array as of other histograms: that would add a seventh to the instructions of a request.)
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Traffic:
 
     def _begin(self) -> None:
         self.in_flight = self._store.numbers([0.0], lambda: [Slot(HTTP_ACTIVE, HTTP_ACTIVE.name, ())])
-        self.ignored = (self._zero.copy(), [0.0])
+        self.ignored = (self._zero[:], [0.0])
         self._requests: dict[Labels, Child] = {}
         # Method, endpoint, status class and extra labels -> numbers; number of the list -> method, endpoint.
         self._numbers: dict[Labels, Child] = {}
