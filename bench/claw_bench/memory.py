@@ -2,7 +2,7 @@
 
 Each number comes from a process of its own, ``python -m claw_bench.memory LIBRARY METER OBSERVED CHILDREN``:
 tracemalloc counts what Python asked for, the resident set what the machine gave. Observed children have
-counted 300 values in every bucket: numbers above 256 are objects of their own in Python.
+counted 300 values in every bucket: numbers above 256 in a list are objects of their own in Python.
 """
 
 from __future__ import annotations
