@@ -33,6 +33,7 @@ _SCOPES: Final[list[dict[str, Any]]] = [
             (b"accept-encoding", b"gzip, deflate"),
             (b"connection", b"keep-alive"),
         ],
+        "state": {},
     }
     for path in PATHS
 ]
