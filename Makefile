@@ -130,7 +130,7 @@ check: $(READY) ## Format, lint, types, and no difference between sources and ge
 	@$(BIN)/python jsonnet/generate.py --check
 
 .PHONY: test
-test: check tools ## Everything that must hold, with the real servers (some 20 minutes)
+test: check tools ## Everything that must hold, with the real servers (some 25 minutes)
 	@rm -f .coverage .coverage.*
 	@$(BIN)/pytest tests --ignore=tests/docker --cov
 	@$(BIN)/python tests/coverage.py
