@@ -30,7 +30,7 @@ from claw_exporter.catalog import (
 from claw_exporter.errors import ArgumentError
 from claw_exporter.prices import price_table, table_version, tokens_by_model
 from claw_exporter.stalls import Stalls
-from claw_exporter.store import OVERFLOW_LABEL, label_text
+from claw_exporter.store import OVERFLOW_LABEL, Kinds, label_text
 from claw_exporter.tracking import Measurement, Parts, Timing, Tracker, current, outer_here
 from claw_exporter.usage import finish_reason, read
 
@@ -45,7 +45,6 @@ __all__ = ["AIResponse", "Answers"]
 
 _UNKNOWN: Final = "unknown"
 _WHERE: Final = "track_ai_response"
-_ERROR_TYPES: Final = 64
 _new: Final = object.__new__
 
 
@@ -361,7 +360,7 @@ class Answers:
         self._finish = store.counter(AI_FINISH)
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._rest = _Pair(self, OVERFLOW_LABEL, OVERFLOW_LABEL)
-        self._error_types: set[str] = set()
+        self._error_types = Kinds()
         store.before_scrape(self._show_silence)
         store.on_fork(self._forget)
 
@@ -503,7 +502,7 @@ class Answers:
                 self._first.observe(parts.first - response.started, model, provider)
                 self._gap.observe(parts.longest, model, provider)
         if status == "error":
-            self._errors.inc(model, provider, self._error_type(label_text(response.error_type)))
+            self._errors.inc(model, provider, self._error_types.bounded(label_text(response.error_type)))
         per_token = response.per_output_token()
         if status == "ok" and per_token is not None:
             self._per_token.observe(per_token, model, provider)
@@ -530,14 +529,6 @@ class Answers:
         window = self._windows.get(model)
         if window is not None:
             self._store.histogram(AI_CONTEXT_USED).observe(sum(tokens.values()) / window, model)
-
-    def _error_type(self, error_type: str) -> str:
-        """Bound the kinds of error: exception classes are few, but messages passed by mistake are not."""
-        if error_type not in self._error_types:
-            if len(self._error_types) >= _ERROR_TYPES:
-                return "other"
-            self._error_types.add(error_type)
-        return error_type
 
     # -- While calls run -------------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ __all__ = [
     "Family",
     "GaugeFamily",
     "HistogramFamily",
+    "Kinds",
     "Labels",
     "Slot",
     "Snapshot",
@@ -80,6 +81,26 @@ _log = logging.getLogger("claw_exporter")
 def label_text(value: object) -> str:
     """Make any object a label value: at most 256 characters that can be written as UTF-8."""
     return str(value)[:_LABEL_CHARACTERS].encode("utf-8", "replace").decode()
+
+
+class Kinds:
+    """Values of a label that are few by nature (kinds of errors, reasons), unless somebody passes messages.
+
+    Args:
+        limit: How many are kept; all further ones are ``other``.
+    """
+
+    def __init__(self, limit: int = 64) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def bounded(self, kind: str) -> str:
+        """Return the kind, or ``other`` where it is one too many."""
+        if kind not in self._known:
+            if len(self._known) >= self._limit:
+                return "other"
+            self._known.add(kind)
+        return kind
 
 
 class Family:
