@@ -13,7 +13,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from claw_exporter import ArgumentError, Metrics, Price
-from claw_exporter.catalog import AI_FINISH, AI_SILENCE, FINISH_REASONS, INTERNAL_ERRORS, OVERFLOW
+from claw_exporter.catalog import (
+    AI_FINISH,
+    AI_IN_FLIGHT,
+    AI_SILENCE,
+    FINISH_REASONS,
+    INTERNAL_ERRORS,
+    OVERFLOW,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -199,6 +206,83 @@ async def test_a_stream_that_breaks_before_its_first_part_has_neither_first_toke
     assert value(metrics, "stream_gap_seconds_count", **GLM) is None
     assert value(metrics, "time_to_first_token_seconds_count", **GLM) is None
     assert value(metrics, "response_duration_seconds_count", **GLM, status="error") == 1
+
+
+# -- Decorated functions -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("shared", [False, True], ids=["in memory", "in files"])
+async def test_open_calls_of_functions_and_coroutines_are_in_flight(tmp_path: Path, *, shared: bool) -> None:
+    metrics = Metrics(registry=CollectorRegistry(), multiprocess_dir=str(tmp_path) if shared else "")
+    metrics.register()
+    track, seen = metrics.track_ai_response(**GLM), list[float | None]()
+
+    def look() -> None:
+        seen.append(value(metrics, "in_flight", **GLM))
+
+    @track
+    def inner() -> None:
+        look()
+
+    @track
+    async def outer() -> None:
+        look()
+        inner()
+        with track:
+            look()
+        look()
+
+    for _ in range(2):
+        await outer()
+        look()
+    assert seen == [1, 2, 2, 1, 0] * 2
+    assert value(metrics, "response_duration_seconds_count", **GLM, status="ok") == 6
+    assert value(metrics, "usage_missing_total", model="glm-4") == 6
+
+
+async def test_calls_in_flight_are_in_the_files_before_anything_is_scraped(tmp_path: Path) -> None:
+    metrics = Metrics(registry=CollectorRegistry(), multiprocess_dir=str(tmp_path))
+    in_flight, seen = metrics.store.gauge(AI_IN_FLIGHT).child("glm-4", "zhipu"), list[float]()
+
+    @metrics.track_ai_response(**GLM)
+    async def call() -> None:
+        seen.append(in_flight[0])
+
+    await call()
+    await call()
+    assert [*seen, in_flight[0]] == [1, 1, 0]
+
+
+def test_an_answer_that_ends_during_a_scrape_is_in_the_next_one(metrics: Metrics) -> None:
+    class Ending(list[float]):
+        def copy(self) -> list[float]:
+            numbers = super().copy()
+            self[0] += 1.0
+            return numbers
+
+    metrics.track_ai_response(**GLM)(len)("the first makes the series")
+    metrics._answers._pairs["glm-4", "zhipu"].fresh = Ending([0.0] * 16)
+    seen = [value(metrics, "response_duration_seconds_count", **GLM, status="ok") for _ in range(3)]
+    assert seen == [0, 1, 2]
+
+
+def test_errors_are_told_from_good_answers_also_after_the_first_call(metrics: Metrics) -> None:
+    @metrics.track_ai_response(**GLM, result=lambda answer: answer or None)
+    def call(answer: str) -> str:
+        if answer == "raise":
+            raise LookupError
+        return answer
+
+    for answer in ("", "", "rate_limited"):
+        call(answer)
+    with pytest.raises(LookupError):
+        call("raise")
+    counts = {
+        status: value(metrics, "response_duration_seconds_count", **GLM, status=status)
+        for status in ("ok", "error", "cancelled")
+    }
+    assert counts == {"ok": 2, "error": 2, "cancelled": 0}
+    for error_type in ("rate_limited", "LookupError"):
+        assert value(metrics, "errors_total", **GLM, error_type=error_type) == 1
+    assert value(metrics, "in_flight", **GLM) == 0
 
 
 # -- Silence -------------------------------------------------------------------------------------------------

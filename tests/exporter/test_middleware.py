@@ -810,6 +810,33 @@ async def test_a_full_cache_of_routes_is_emptied(
     assert counted(metrics) == {("GET", f"/r{number}", "200"): 2 for number in range(10)}
 
 
+class StaticApp:
+    @staticmethod
+    async def __call__(scope: Scope, receive: Receive, send: Send) -> None:
+        await answering(START, END)(scope, receive, send)
+
+
+class MethodApp:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await answering(START, END)(scope, receive, send)
+
+
+class HidingApp(MethodApp):
+    def __init__(self) -> None:
+        vars(self)["__call__"] = None  # Python calls that of the class
+
+
+@pytest.mark.parametrize(
+    "app",
+    [StaticApp(), MethodApp(), MethodApp().__call__, HidingApp()],
+    ids=["static", "class", "bound", "own"],
+)
+async def test_anything_that_can_be_called_is_an_application(
+    app: ASGIApp, metrics: Metrics, drive: Drive
+) -> None:
+    assert await drive(MetricsMiddleware(app, metrics=metrics)) == [START, END]
+
+
 def test_gauges_and_faults_exist_only_where_needed(metrics: Metrics) -> None:
     assert metrics.store.gauge(HTTP_ACTIVE).series() == []
     assert metrics.store.counter(INTERNAL_ERRORS).series() == []

@@ -270,8 +270,7 @@ def test_a_store_that_is_gone_lets_go_of_its_set(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_vanishes_while_it_is_looked_at_is_nobodys(tmp_path: Path) -> None:
-    assert workerfiles.held(tmp_path / "claw-0.lock") is False
-    assert workerfiles.holder(tmp_path / "claw-0.lock") is None
+    assert workerfiles.living(tmp_path / "claw-0.lock") is None
     (tmp_path / "claw-1.lock").symlink_to(tmp_path / "claw-0.lock")
     assert workerfiles._dead(tmp_path) == ([], False)
 
@@ -494,6 +493,34 @@ def test_a_file_that_begins_anew_is_parsed_anew(two: tuple[Store, Store], tmp_pa
         file.write(workerfiles._INTEGER.pack(workerfiles.HEADER_BYTES))
     assert series(reader, "depth") == {}
     assert series(reader, "claw_ai_exporter_internal_errors_total") == {("multiprocess",): [0.0]}
+
+
+@pytest.mark.parametrize("header", [b"", bytes(2), bytes(8)], ids=["empty", "cut", "zero"])
+def test_a_file_whose_header_is_damaged_is_left_out_and_counted(
+    two: tuple[Store, Store], tmp_path: Path, header: bytes
+) -> None:
+    store, reader = two
+    store.counter(JOBS).inc("a")
+    store.gauge(DEPTH).set(1, "a")
+    assert series(reader, "jobs_total") == {("a",): [1.0]}
+    next(tmp_path.glob("gauge_*")).write_bytes(header)
+    assert series(reader, "depth") == {}
+    assert series(reader, "jobs_total") == {("a",): [1.0]}
+    assert series(reader, "claw_ai_exporter_internal_errors_total") == {("multiprocess",): [2.0]}
+
+
+def test_a_metric_that_this_worker_gets_to_know_between_two_scrapes_is_shown_as_it_knows_it(
+    two: tuple[Store, Store],
+) -> None:
+    writer, reader = two
+    writer.histogram(replace(WAIT, buckets=(0.1, 0.4, 5.0))).observe(0.3, "mail")
+    writer.counter(JOBS).inc("mail")
+    assert series(reader, "wait_seconds") == {("mail",): [0, 1, 0, 0, 0.3]}
+    assert series(reader, "jobs_total") == {("mail",): [1.0]}
+    reader.histogram(WAIT)
+    reader.counter(replace(JOBS, labels=("tier", "queue")))
+    assert series(reader, "wait_seconds") == {("mail",): [0, 1, 0, 0.3]}
+    assert series(reader, "jobs_total") == {("", "mail"): [1.0]}
 
 
 def test_a_file_that_disappears_while_it_is_read_is_left_out(

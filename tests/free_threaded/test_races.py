@@ -86,6 +86,19 @@ def test_decorated_functions_lose_nothing(metrics: Metrics) -> None:
     assert seen.value("claw_ai_ai_in_flight") == 0
 
 
+def test_scrapes_lose_no_answer(metrics: Metrics) -> None:
+    @metrics.track_ai_response(model="glm-4")
+    def work(_: int, turn: int) -> None:
+        if turn % 50 == 0:
+            metrics.render()
+
+    hammer(work)
+    seen = capture(metrics)
+    assert seen.value("claw_ai_ai_response_duration_seconds_count", status="ok") == THREADS * TIMES
+    assert seen.value("claw_ai_ai_usage_missing_total") == THREADS * TIMES
+    assert seen.value("claw_ai_ai_in_flight") == 0
+
+
 @pytest.mark.parametrize(
     ("door", "count"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from contextlib import nullcontext
 from time import perf_counter
@@ -31,7 +32,7 @@ from claw_exporter.errors import ArgumentError
 from claw_exporter.prices import price_table, table_version, tokens_by_model
 from claw_exporter.stalls import Stalls
 from claw_exporter.store import OVERFLOW_LABEL, Kinds, label_text
-from claw_exporter.tracking import Measurement, Parts, Timing, Tracker, current, outer_here
+from claw_exporter.tracking import Measurement, Parts, Timing, Tracker, current, make_current, outer_here
 from claw_exporter.usage import finish_reason, read
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ __all__ = ["AIResponse", "Answers"]
 
 _UNKNOWN: Final = "unknown"
 _WHERE: Final = "track_ai_response"
-_new: Final = object.__new__
 
 
 class AIResponse(Measurement):
@@ -53,17 +53,15 @@ class AIResponse(Measurement):
 
     Attributes:
         pair: Where the numbers of its model are.
-        plain: Whether nothing was said about it.
+        said: What was said about it, if anything was.
     """
 
-    __slots__ = ("_each_chunk", "_said", "pair", "plain")
+    __slots__ = ("pair", "said")
 
-    def __init__(self, tracker: object, pair: _Pair, *, each_chunk: bool = False) -> None:
+    def __init__(self, tracker: object, pair: _Pair) -> None:
         super().__init__(tracker)
-        self._each_chunk = each_chunk
         self.pair = pair
-        self.plain = False
-        self._said: _Said | None = None
+        self.said: _Said | None = None
 
     @property
     def model(self) -> str:
@@ -85,12 +83,13 @@ class AIResponse(Measurement):
         parts = self.parts
         if parts is None:
             parts = self.parts = Parts()
+            self._facts()
         if not parts.first:
             parts.first = now
         elif parts.generator is None:
             waited = now - parts.last
             parts.longest = max(parts.longest, waited)
-            if self._each_chunk:
+            if self._timed():
                 self.pair.answers.time_chunk(self.pair, waited)
         if parts.generator is None:
             parts.last = parts.since = now
@@ -101,7 +100,7 @@ class AIResponse(Measurement):
         Args:
             error_type: A short constant such as ``rate_limited``; not a message.
         """
-        self.plain = False
+        self._facts()
         super().fail(error_type)
 
     def watch(self) -> None:
@@ -110,7 +109,7 @@ class AIResponse(Measurement):
 
     def timing(self) -> Timing | None:
         """Return where the wait for each part is counted, where that was asked for."""
-        if not self._each_chunk:
+        if not self._timed():
             return None
         timing, apart = self.pair.answers.timing(self.pair)
         if apart:
@@ -185,15 +184,15 @@ class AIResponse(Measurement):
 
     def tokens(self) -> dict[str, float]:
         """Return the tokens reported so far, type -> number."""
-        return dict(self._said.tokens) if self._said else {}
+        return dict(self.said.tokens) if self.said else {}
 
     def reason(self) -> str | None:
         """Return why the model stopped, where that is known: one of the values of the label ``reason``."""
-        return self._said.reason if self._said else None
+        return self.said.reason if self.said else None
 
     def waits(self) -> Timing | None:
         """Return the waits for its parts that are still to be added to those of its model."""
-        return self._said.waits if self._said else None
+        return self.said.waits if self.said else None
 
     def per_output_token(self) -> float | None:
         """Return the mean seconds per output token after the first; None where that is not known."""
@@ -208,11 +207,13 @@ class AIResponse(Measurement):
             return now - self.started
         return now - parts.since if parts.waiting() and not parts.fresh else 0.0
 
+    def _timed(self) -> bool:
+        return isinstance(self.tracker, Tracker) and self.tracker.timed
+
     def _facts(self) -> _Said:
-        self.plain = False
-        if self._said is None:
-            self._said = _Said()
-        return self._said
+        if self.said is None:
+            self.said = _Said()
+        return self.said
 
 
 class _Said:
@@ -232,23 +233,32 @@ class _Said:
         self.waits: Timing | None = None
 
 
+class _Bare(AIResponse):
+    """One that is filled where it is made: to call a Python ``__init__`` costs more than what it does."""
+
+    __slots__ = ()
+    __init__ = object.__init__
+
+
 class _Ends:
-    """The numbers that every answer changes.
+    """The numbers that every good answer changes.
+
+    Others read a worker's files at any time, so there each number is changed at once. In memory nothing is
+    read but by a scrape, which brings the numbers to their series: until then they are in a list, since to
+    change an array takes three times as long.
 
     Attributes:
-        in_flight: Running calls.
-        ok: Durations of answers that ended well.
-        bounds: Their bounds in seconds.
-        missing: Answers that ended well without usage.
+        in_flight: Running calls; None in memory, where a scrape sees how many are open.
+        missing: Answers that ended well without usage; in memory changed by a scrape.
+        ok: Durations of these answers; in memory those since the last scrape.
     """
 
-    __slots__ = ("bounds", "in_flight", "missing", "ok")
+    __slots__ = ("in_flight", "missing", "ok")
 
-    def __init__(self, in_flight: Child, ok: Child, bounds: tuple[float, ...], missing: Child) -> None:
+    def __init__(self, in_flight: Child | None, missing: Child, ok: Child) -> None:
         self.in_flight = in_flight
-        self.ok = ok
-        self.bounds = bounds
         self.missing = missing
+        self.ok = ok
 
 
 class _Pair:
@@ -259,10 +269,11 @@ class _Pair:
         open: Its running calls.
         prepared: Whether its series exist.
         ends: What they change when they end; None where that must be looked up each time.
+        fresh: Durations of good ones since the last scrape, where that brings them to their series.
         silent: Whether its silence was shown to be more than 0.
     """
 
-    __slots__ = ("answers", "ends", "model", "open", "prepared", "provider", "silent")
+    __slots__ = ("answers", "ends", "fresh", "model", "open", "prepared", "provider", "silent")
 
     def __init__(self, answers: Answers, model: str, provider: str) -> None:
         self.answers = answers
@@ -271,13 +282,18 @@ class _Pair:
         self.open: set[AIResponse] = set()
         self.prepared = False
         self.ends: _Ends | None = None
+        self.fresh = [0.0] * (len(answers.bounds) + 2)
         self.silent = False
 
 
 class _Calls(Tracker[AIResponse]):
-    """Calls of one model: begins and ends the usual ones without a detour, as this is in every call."""
+    """Calls of one model, where a decorated function that answers in one piece costs as little as it can.
 
-    __slots__ = ("_each_chunk", "_pair")
+    What is unusual takes the way that every measurement takes: the first call, streams, errors, whatever was
+    said about an answer, and where numbers are not at hand.
+    """
+
+    __slots__ = ("_pair",)
 
     def __init__(
         self,
@@ -289,48 +305,104 @@ class _Calls(Tracker[AIResponse]):
         each_chunk: bool,
     ) -> None:
         def make(tracker: object, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> AIResponse:
-            return answers.begin(tracker, pair, each_chunk=each_chunk)
+            return answers.begin(tracker, pair)
 
         super().__init__(store, _WHERE, make, judge, timed=each_chunk)
-        self._each_chunk = each_chunk
         self._pair = pair
 
-    def begin(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> AIResponse:
-        """Begin a response."""
-        pair = self._pair
-        ends = pair.ends
-        if ends is None:
-            return super().begin(args, kwargs)
-        # What AIResponse.__init__ does, without calling it: it costs as much as the rest of this.
-        response = _new(AIResponse)
-        outer = current()
-        response.outer = outer_here() if outer is not None and (outer.open or outer.outer) else None
-        response.tracker = self
-        response.error_type = response.parts = response._said = None  # noqa: SLF001  # the class above
-        response.open = response.plain = True
-        response._each_chunk = self._each_chunk  # noqa: SLF001
-        response.pair = pair
-        pair.open.add(response)
-        ends.in_flight[0] += 1.0
-        response.started = perf_counter()
-        return response
+    def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        begin, end, judge, pair = self.begin, self.end, self._judge and self.judge, self._pair
+        bounds = pair.answers.bounds
+        total = len(bounds) + 1  # faster than -1
 
-    def end(self, measurement: AIResponse, error: BaseException | None = None) -> None:
-        """End a response, once."""
-        pair = measurement.pair
-        ends = pair.ends
-        if not measurement.plain or error is not None or measurement.parts is not None or ends is None:
-            super().end(measurement, error)
-            return
-        # A good answer in one piece, of which nothing was said.
-        seconds = perf_counter() - measurement.started
-        measurement.open = measurement.plain = False
-        pair.open.discard(measurement)
-        ends.in_flight[0] -= 1.0
-        ends.missing[0] += 1.0
-        ok = ends.ok
-        ok[bisect_left(ends.bounds, seconds)] += 1.0
-        ok[-1] += seconds
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
+            ends = pair.ends
+            if ends is None:
+                response = begin(args, kwargs)
+            else:  # what `begin` does, without calling anything
+                response = _Bare()
+                response.error_type = response.parts = response.said = None
+                response.open = True
+                outer = current()
+                response.outer = outer_here() if outer is not None and (outer.open or outer.outer) else None
+                response.tracker = self
+                response.pair = pair
+                pair.open.add(response)
+                if ends.in_flight is not None:
+                    ends.in_flight[0] += 1.0
+                response.started = perf_counter()
+            make_current(response)
+            try:
+                value = function(*args, **kwargs)
+            except BaseException as error:
+                end(response, error)
+                raise
+            if judge is not None:
+                judge(response, value)
+            ends = pair.ends
+            if ends is None or response.said is not None:
+                end(response)
+            else:
+                seconds = perf_counter() - response.started
+                response.open = False
+                pair.open.discard(response)
+                if ends.in_flight is not None:
+                    ends.in_flight[0] -= 1.0
+                    ends.missing[0] += 1.0
+                ok = ends.ok
+                ok[bisect_left(bounds, seconds)] += 1.0
+                ok[total] += seconds
+            return value
+
+        return wrapper
+
+    def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        begin, end, judge, pair = self.begin, self.end, self._judge and self.judge, self._pair
+        bounds = pair.answers.bounds
+        total = len(bounds) + 1  # faster than -1
+
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
+            ends = pair.ends
+            if ends is None:
+                response = begin(args, kwargs)
+            else:  # what `begin` does, without calling anything
+                response = _Bare()
+                response.error_type = response.parts = response.said = None
+                response.open = True
+                outer = current()
+                response.outer = outer_here() if outer is not None and (outer.open or outer.outer) else None
+                response.tracker = self
+                response.pair = pair
+                pair.open.add(response)
+                if ends.in_flight is not None:
+                    ends.in_flight[0] += 1.0
+                response.started = perf_counter()
+            make_current(response)
+            try:
+                value = await function(*args, **kwargs)
+            except BaseException as error:
+                end(response, error)
+                raise
+            if judge is not None:
+                judge(response, value)
+            ends = pair.ends
+            if ends is None or response.said is not None:
+                end(response)
+            else:
+                seconds = perf_counter() - response.started
+                response.open = False
+                pair.open.discard(response)
+                if ends.in_flight is not None:
+                    ends.in_flight[0] -= 1.0
+                    ends.missing[0] += 1.0
+                ok = ends.ok
+                ok[bisect_left(bounds, seconds)] += 1.0
+                ok[total] += seconds
+            return value
+
+        return wrapper
 
 
 class Answers:
@@ -338,6 +410,7 @@ class Answers:
 
     Attributes:
         stalls: Looks at open streams.
+        bounds: Of the durations, in seconds.
     """
 
     def __init__(self, store: Store) -> None:
@@ -347,6 +420,7 @@ class Answers:
         self._prices: dict[str, Price] = {}
         self._windows: dict[str, float] = {}
         self._durations = store.histogram(AI_RESPONSE_DURATION)
+        self.bounds = self._durations.bounds
         self._first = store.histogram(AI_TIME_TO_FIRST_TOKEN)
         self._per_token = store.histogram(AI_TIME_PER_OUTPUT_TOKEN)
         self._gap = store.histogram(AI_STREAM_GAP)
@@ -361,7 +435,7 @@ class Answers:
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._rest = _Pair(self, OVERFLOW_LABEL, OVERFLOW_LABEL)
         self._error_types = Kinds()
-        store.before_scrape(self._show_silence)
+        store.before_scrape(self._show)
         store.on_fork(self._forget)
 
     # -- What is configured ----------------------------------------------------------------------------------
@@ -400,7 +474,7 @@ class Answers:
 
         def make(tracker: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AIResponse:
             names = [self._name(value, args, kwargs) for value in (model, provider)]
-            return self.begin(tracker, self._pair(names[0], names[1]), each_chunk=each_chunk)
+            return self.begin(tracker, self._pair(names[0], names[1]))
 
         if callable(model) or callable(provider):
             return Tracker(self._store, _WHERE, make, judge, timed=each_chunk)
@@ -411,17 +485,18 @@ class Answers:
         """Return a response that records nothing."""
         return AIResponse(None, _Pair(self, _UNKNOWN, _UNKNOWN))
 
-    def begin(self, tracker: object, pair: _Pair, *, each_chunk: bool) -> AIResponse:
+    def begin(self, tracker: object, pair: _Pair) -> AIResponse:
         """Begin a response of a model."""
-        response = AIResponse(tracker, pair, each_chunk=each_chunk)
+        response = AIResponse(tracker, pair)
         if not pair.prepared:
             self._prepare(pair)
-        if pair.ends is None:
-            self._in_flight.inc(pair.model, pair.provider)
-        else:
-            pair.ends.in_flight[0] += 1.0
         pair.open.add(response)
+        self._count_open(pair, 1)
         return response
+
+    def _count_open(self, pair: _Pair, change: int) -> None:
+        if pair.ends is None or pair.ends.in_flight is not None:
+            self._in_flight.inc(pair.model, pair.provider, by=change)
 
     def _pair(self, model: str, provider: str) -> _Pair:
         """Return what is known of a model; beyond the bound only where its calls are open."""
@@ -446,7 +521,10 @@ class Answers:
         for family in (self._cost, self._unpriced):
             family.child(model)
         if self._store.folded == folded and self._store.lock is None:
-            pair.ends = _Ends(in_flight, ok, self._durations.bounds, missing)
+            if self._store.in_memory:
+                pair.ends = _Ends(None, missing, pair.fresh)
+            else:
+                pair.ends = _Ends(in_flight, missing, ok)
 
     def _name(self, value: str | Callable[..., str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         try:
@@ -492,7 +570,7 @@ class Answers:
         """Record the end of a response."""
         model, provider = pair.model, pair.provider
         pair.open.discard(response)
-        self._in_flight.inc(model, provider, by=-1)
+        self._count_open(pair, -1)
         self._durations.observe(seconds, model, provider, status)
         parts = response.parts
         if parts is not None:
@@ -503,6 +581,9 @@ class Answers:
                 self._gap.observe(parts.longest, model, provider)
         if status == "error":
             self._errors.inc(model, provider, self._error_types.bounded(label_text(response.error_type)))
+        if response.said is None:
+            self._account(model, {}, complete=status == "ok")
+            return
         per_token = response.per_output_token()
         if status == "ok" and per_token is not None:
             self._per_token.observe(per_token, model, provider)
@@ -532,14 +613,26 @@ class Answers:
 
     # -- While calls run -------------------------------------------------------------------------------------
 
-    def _show_silence(self) -> None:
-        """Show for how long each model has been waited for; a call that hangs is seen while it hangs."""
+    def _show(self) -> None:
+        """Show what was kept for a scrape, and each model's silence: a call that hangs is seen so."""
         now = perf_counter()
         for pair in (*self._pairs.copy().values(), self._rest):
             silence = max((response.silent(now) for response in pair.open.copy()), default=0.0)
             if silence > 0 or pair.silent:
                 pair.silent = silence > 0
                 self._silence.set(silence, pair.model, pair.provider)
+            if pair.ends is not None and pair.ends.in_flight is None:
+                self._in_flight.set(len(pair.open), pair.model, pair.provider)
+                self._bring(pair, pair.ends.missing)
+
+    def _bring(self, pair: _Pair, missing: Child) -> None:
+        """Bring fresh durations to their series; what ends meanwhile stays for the next time."""
+        ok, fresh = self._durations.child(pair.model, pair.provider, "ok"), pair.fresh
+        numbers = fresh.copy()
+        for place, number in enumerate(numbers):
+            fresh[place] -= number
+            ok[place] += number
+        missing[0] += sum(numbers[:-1])
 
     def _chunk_gaps(self) -> HistogramFamily:
         return self._store.histogram(AI_CHUNK_GAP)

@@ -7,32 +7,33 @@ gauges of those that live. A key is parsed once per file; a scrape then only fet
 from __future__ import annotations
 
 import os
+import struct
 from bisect import bisect_left
-from dataclasses import replace
-from operator import add, itemgetter
-from pathlib import Path
-from struct import Struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass, replace
+from operator import add, attrgetter, itemgetter
+from typing import TYPE_CHECKING, Final
 
 from claw_exporter.catalog import CATALOG, WORKERS
 from claw_exporter.spec import Counter, Gauge, Histogram, Metric, Workers
-from claw_exporter.workerfiles import FORGOTTEN, HEADER_BYTES, LOCK_NAME, Holder, entries, held, holder
+from claw_exporter.workerfiles import FORGOTTEN, HEADER_BYTES, LOCK_NAME, Holder, entries, living
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from os import DirEntry
 
 __all__ = ["Reader"]
 
 _MODES: Final[dict[str, Workers]] = {"livesum": "sum", "livemax": "max", "liveall": "each"}
 _OURS: Final = "_claw-"
-_HEADER: Final = Struct("i4x")
+_HEADER: Final = struct.Struct("i4x")
 _IN_ORDER: Final = {spec.name: place for place, spec in enumerate(CATALOG)}
 
 Numbers = list[float]
 Series = dict[tuple[str, ...], Numbers]
 
 
-class _Row(NamedTuple):
+@dataclass(slots=True)
+class _Row:
     """One series in one file.
 
     Attributes:
@@ -42,6 +43,9 @@ class _Row(NamedTuple):
         bounds: Of a histogram, its buckets' upper ones.
         flag: At which double of the file stands whether it is forgotten.
         fetch: Picks its numbers from the file's doubles.
+        spec: What it was shown as the last time; from that follow the two below.
+        key: Its labels' values.
+        wanted: The buckets that its numbers have to be put into, where they are others.
     """
 
     name: str
@@ -50,6 +54,18 @@ class _Row(NamedTuple):
     bounds: tuple[float, ...]
     flag: int
     fetch: Callable[[Sequence[float]], tuple[float, ...]]
+    spec: Metric | None = None
+    key: tuple[str, ...] = ()
+    wanted: tuple[float, ...] | None = None
+
+    def show_as(self, spec: Metric, pid: str) -> None:
+        """Derive what depends on how the metric is shown."""
+        self.spec = spec
+        labels = {**self.labels, "pid": pid} if "pid" in spec.labels else self.labels
+        self.key = tuple([labels.get(name, "") for name in spec.labels])
+        self.wanted = None
+        if self.bounds and isinstance(spec, Histogram) and self.bounds != spec.buckets:
+            self.wanted = spec.buckets
 
 
 class _Layout:
@@ -63,8 +79,8 @@ class _Layout:
         end: Up to which byte.
     """
 
-    def __init__(self, path: Path) -> None:
-        parts = path.name.split("_")
+    def __init__(self, name: str) -> None:
+        parts = name.split("_")
         self.kind = parts[0]
         self.mode: Workers = _MODES.get(parts[1], "sum")
         self.pid = parts[2].removesuffix(".db") if self.kind == "gauge" else ""
@@ -129,9 +145,10 @@ class Reader:
     def __init__(
         self, directory: str, known: Callable[[str], Metric | None], fault: Callable[[], None]
     ) -> None:
-        self._directory = Path(directory)
+        self._directory = directory
         self._known = known
         self._fault = fault
+        self._shown: dict[str, Metric] = {}
         self._layouts: dict[tuple[str, int], _Layout] = {}
 
     def snapshot(self) -> list[tuple[Metric, list[tuple[tuple[str, ...], Numbers]]]]:
@@ -140,40 +157,42 @@ class Reader:
         Raises:
             OSError: The directory cannot be read.
         """
-        names = [path.name for path in self._directory.iterdir()]
-        living = _living(self._directory, names)
-        served = _serving(living)
-        total = _Total(self._known)
+        with os.scandir(self._directory) as found:
+            files = sorted(found, key=attrgetter("name"))
+        served = _serving(_holders(files))
+        total = _Total(self._known, self._shown)
         layouts: dict[tuple[str, int], _Layout] = {}
-        for name in sorted(names):
+        for file in files:
+            name = file.name
             token = name.rpartition(_OURS)[2].removesuffix(".db")
             if _OURS not in name or (name.startswith("gauge_") and token not in served):
                 continue
             try:
-                self._add(name, total, layouts)
-            except (OSError, ValueError):
+                self._add(file, total, layouts)
+            except (OSError, ValueError, struct.error):  # the last: cut off in the middle of a number
                 self._fault()
         self._layouts = layouts
         workers = {entry.pid for entry in served.values()} - _helpers(served)
         return [*total.snapshot(), (WORKERS, [((), [float(len(workers))])])]
 
-    def _add(self, name: str, total: _Total, layouts: dict[tuple[str, int], _Layout]) -> None:
-        read = _read(self._directory / name)
+    def _add(self, file: DirEntry[str], total: _Total, layouts: dict[tuple[str, int], _Layout]) -> None:
+        read = _read(file)
         if read is not None:
             identity, data = read
-            layout = self._layouts.get((name, identity))
+            layout = self._layouts.get((file.name, identity))
             if layout is None or layout.end > len(data):  # a name and an inode may both come back
-                layout = _Layout(Path(name))
+                layout = _Layout(file.name)
             layout.extend(data)
-            layouts[name, identity] = layout
+            layouts[file.name, identity] = layout
             total.add(layout, memoryview(data).cast("d"))
 
 
 class _Total:
     """The workers, added up."""
 
-    def __init__(self, known: Callable[[str], Metric | None]) -> None:
+    def __init__(self, known: Callable[[str], Metric | None], shown: dict[str, Metric]) -> None:
         self._known = known
+        self._shown = shown
         self._metrics: dict[str, tuple[Metric, Series]] = {}
 
     def add(self, layout: _Layout, doubles: Sequence[float]) -> None:
@@ -182,13 +201,13 @@ class _Total:
             if doubles[row.flag] == FORGOTTEN:
                 continue
             spec, series = self._metrics.get(row.name) or self._begin(layout, row)
-            labels = {**row.labels, "pid": layout.pid} if "pid" in spec.labels else row.labels
-            key = tuple([labels.get(name, "") for name in spec.labels])
+            if row.spec is not spec:
+                row.show_as(spec, layout.pid)
             numbers = row.fetch(doubles)
-            if row.bounds and isinstance(spec, Histogram) and row.bounds != spec.buckets:
-                numbers = _rebinned(row.bounds, numbers, spec.buckets)
-            before = series.get(key)
-            series[key] = list(numbers) if before is None else list(map(combine, before, numbers))
+            if row.wanted is not None:
+                numbers = _rebinned(row.bounds, numbers, row.wanted)
+            before = series.get(row.key)
+            series[row.key] = list(numbers) if before is None else list(map(combine, before, numbers))
 
     def snapshot(self) -> list[tuple[Metric, list[tuple[tuple[str, ...], Numbers]]]]:
         found = sorted(self._metrics.values(), key=lambda entry: _IN_ORDER.get(entry[0].name, len(_IN_ORDER)))
@@ -200,7 +219,10 @@ class _Total:
             spec = _described(layout, row)
         if isinstance(spec, Gauge) and spec.workers == "each":
             spec = replace(spec, labels=(*spec.labels, "pid"))
-        self._metrics[row.name] = spec, {}
+        # The same object as the last time: so a row sees at a glance that what it has derived still holds.
+        if spec != self._shown.get(row.name):
+            self._shown[row.name] = spec
+        self._metrics[row.name] = self._shown[row.name], {}
         return self._metrics[row.name]
 
 
@@ -224,24 +246,29 @@ def _rebinned(
     return (*counts, numbers[-1])
 
 
-def _read(path: Path) -> tuple[int, bytes] | None:
+def _read(file: DirEntry[str]) -> tuple[int, bytes] | None:
     """Return a file's identity and the used part of it; None where it was removed in the meantime."""
     try:
-        with path.open("rb", buffering=0) as file:
-            header = file.read(HEADER_BYTES)
-            used = _HEADER.unpack(header)[0]
-            return os.fstat(file.fileno()).st_ino, header + file.read(used - HEADER_BYTES)
+        number = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    try:
+        used = _HEADER.unpack(os.pread(number, HEADER_BYTES, 0))[0]
+        if used < HEADER_BYTES:
+            raise ValueError(f"{file.path} is damaged: it says that {used} bytes of it are used")
+        # In one piece: to put two together costs ten times the reading.
+        return os.fstat(number).st_ino, os.pread(number, used, 0)
+    finally:
+        os.close(number)
 
 
-def _living(directory: Path, names: Iterable[str]) -> dict[str, Holder]:
-    living = {}
-    for name in names:
-        match = LOCK_NAME.fullmatch(name)
-        if match and held(directory / name) and (entry := holder(directory / name)):
-            living[match[1]] = entry
-    return living
+def _holders(files: Iterable[DirEntry[str]]) -> dict[str, Holder]:
+    holders = {}
+    for file in files:
+        match = LOCK_NAME.fullmatch(file.name)
+        if match and (entry := living(file)):
+            holders[match[1]] = entry
+    return holders
 
 
 def _serving(living: dict[str, Holder]) -> dict[str, Holder]:

@@ -11,8 +11,8 @@ are asked in the worker that answers. What describes one process only is left ou
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock, local
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, ref
@@ -160,9 +160,9 @@ class _Others:
 
 def _stock_metrics() -> Iterable[ClientMetric]:
     """Return the metrics of prometheus_client that workers have written to files."""
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    files = Path(directory).glob("*.db") if directory else ()
-    stock = [str(path) for path in files if "_claw-" not in path.name]
+    stock: list[str] = []
+    with suppress(OSError), os.scandir(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")) as found:
+        stock = [file.path for file in found if file.name.endswith(".db") and "_claw-" not in file.name]
     metrics: Iterable[ClientMetric] = MultiProcessCollector.merge(stock)  # type: ignore[no-untyped-call]  # it has no types
     return metrics
 

@@ -20,9 +20,9 @@ from claw_exporter.exposition import go_float
 from claw_exporter.spec import Histogram, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["GROUPS", "group_of", "main", "metrics_json", "page", "table"]
+__all__ = ["GROUPS", "example", "group_of", "main", "metrics_json", "page", "table"]
 
 METRICS_JSON: Final = Path("exporter/metrics.json")
 PAGE: Final = Path("docs/MONITORING_METRICS.md")
@@ -41,6 +41,16 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "process": ("claw_ai_",),
 }
 
+# End of a metric's name, or its type -> a query; the first that fits.
+_EXAMPLES: Final[dict[str, str]] = {
+    "_timestamp_seconds": "time() - max by ({by}) ({name})",
+    "_info": "count by ({by}) ({name})",
+    "_usd_total": "sum by ({by}) (increase({name}[1d]))",
+    "counter": "sum by ({by}) (rate({name}[5m]))",
+    "histogram": "histogram_quantile(0.95, sum by (le, {by}) (rate({name}_bucket[5m])))",
+    "gauge": "max by ({by}) ({name})",
+}
+
 _TABLE: Final = re.compile(r"<!-- table (?P<name>\w+)[^>]*-->\n(?:.*?\n)??<!-- end table -->", re.DOTALL)
 _UNITS: Final = {"": "count", "usd": "US dollars"}
 
@@ -49,9 +59,9 @@ class RenderError(Exception):
     """The page or the place is not what this tool expects; the message says what to do."""
 
 
-def metrics_json() -> str:
-    """Return the catalogue as JSON: metric name -> what it is."""
-    entries = {metric.name: _entry(metric) for metric in CATALOG}
+def metrics_json(catalog: Iterable[Metric] = CATALOG) -> str:
+    """Return a catalogue as JSON: metric name -> what it is."""
+    entries = {metric.name: _entry(metric) for metric in catalog}
     return json.dumps(entries, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -67,7 +77,7 @@ def group_of(metric: Metric) -> str:
 
 
 def table(name: str) -> str:
-    """Return one table of the page, and below it the bounds of its histograms."""
+    """Return one table of the page, and below it the bounds of its histograms and a query for each metric."""
     metrics = [metric for metric in CATALOG if group_of(metric) == name]
     lines = ["| metric | type | unit | labels | meaning |", "|---|---|---|---|---|"]
     lines += [_row(metric) for metric in metrics]
@@ -75,7 +85,17 @@ def table(name: str) -> str:
     if histograms:
         lines += ["", "| histogram | upper bounds of its buckets |", "|---|---|"]
         lines += [f"| `{metric.name}` | {_bounds(metric)} |" for metric in histograms]
+    lines += ["", "| metric | a query to start from |", "|---|---|"]
+    lines += [f"| `{metric.name}` | `{example(metric)}` |" for metric in metrics]
     return "\n".join(lines)
+
+
+def example(metric: Metric) -> str:
+    """Return a query that shows a metric: a rate, quantile, age or value, by the job and two labels."""
+    fitting = (
+        query for ending, query in _EXAMPLES.items() if metric.name.endswith(ending) or metric.type == ending
+    )
+    return next(fitting).format(name=metric.name, by=", ".join(("job", *metric.labels[:2])))
 
 
 def _row(metric: Metric) -> str:

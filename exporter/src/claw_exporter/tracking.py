@@ -18,6 +18,7 @@ from bisect import bisect_left
 from contextvars import ContextVar
 from threading import get_ident
 from time import perf_counter
+from types import CellType
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = [
     "current",
     "innermost",
     "is_cancellation",
+    "make_current",
     "outer_here",
     "status_of",
 ]
@@ -46,7 +48,7 @@ _CANCELLATIONS: Final = frozenset(("Cancelled", "ClientDisconnect"))
 
 _innermost: ContextVar[Measurement | None] = ContextVar("claw_exporter_innermost", default=None)
 current: Final = _innermost.get
-_set: Final = _innermost.set
+make_current: Final = _innermost.set
 
 
 def is_cancellation(error: BaseException) -> bool:
@@ -119,7 +121,7 @@ class Parts:
     """What is known of the parts that a measured piece of code yields.
 
     Attributes:
-        fresh: Set with each part, taken back by whoever has seen it: the least that a part can cost.
+        mark: Holds whether a part has come that nobody has seen yet.
         first: When the first part came, on ``time.perf_counter``; 0.0 before.
         since: When the wait for the next part began, as far as is known.
         last: When the newest part came, as far as is known.
@@ -129,10 +131,10 @@ class Parts:
         reader: Task or thread that reads them.
     """
 
-    __slots__ = ("first", "fresh", "generator", "last", "longest", "reader", "running", "since")
+    __slots__ = ("first", "generator", "last", "longest", "mark", "reader", "running", "since")
 
     def __init__(self) -> None:
-        self.fresh = False
+        self.mark = CellType(False)  # noqa: FBT003  # it takes no names
         self.first = 0.0
         self.last = 0.0
         self.since = 0.0
@@ -140,6 +142,15 @@ class Parts:
         self.generator: Any = None
         self.running = ""
         self.reader = 0
+
+    @property
+    def fresh(self) -> bool:
+        """Whether a part has come that nobody has seen yet."""
+        return cast("bool", self.mark.cell_contents)
+
+    @fresh.setter
+    def fresh(self, value: bool) -> None:
+        self.mark.cell_contents = value
 
     def waiting(self) -> bool:
         """Return whether a part is being waited for: not while the reader is busy with the one before."""
@@ -226,9 +237,12 @@ class Tracker(Generic[M]):
         make: Makes a measurement from this tracker and the arguments of a decorated function.
         judge: Tells from a returned value, or from each yielded part, which kind of error it is, or None.
         timed: Whether measurements of generators have a `Measurement.timing`.
+
+    Attributes:
+        timed: The same.
     """
 
-    __slots__ = ("_judge", "_last", "_make", "_store", "_timed", "_where")
+    __slots__ = ("_judge", "_last", "_make", "_store", "_where", "timed")
 
     def __init__(
         self,
@@ -243,7 +257,7 @@ class Tracker(Generic[M]):
         self._where = where
         self._make = make
         self._judge = judge
-        self._timed = timed
+        self.timed = timed
         self._last: M | None = None
 
     def begin(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> M:
@@ -284,7 +298,7 @@ class Tracker(Generic[M]):
     def __enter__(self) -> M:
         """Begin a measurement."""
         measurement = self.begin()
-        _set(measurement)
+        make_current(measurement)
         self._last = measurement
         return measurement
 
@@ -296,7 +310,7 @@ class Tracker(Generic[M]):
         if measurement is not None:
             # Not ContextVar.reset: a generator may be closed in another context than it began in.
             if current() is measurement:
-                _set(measurement.outer)
+                make_current(measurement.outer)
             self.end(measurement, error)
 
     async def __aenter__(self) -> M:
@@ -335,7 +349,7 @@ class Tracker(Generic[M]):
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
             measurement = begin(args, kwargs)
-            _set(measurement)
+            make_current(measurement)
             try:
                 value = function(*args, **kwargs)
             except BaseException as error:
@@ -354,7 +368,7 @@ class Tracker(Generic[M]):
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # any function
             measurement = begin(args, kwargs)
-            _set(measurement)
+            make_current(measurement)
             try:
                 value = await function(*args, **kwargs)
             except BaseException as error:
@@ -398,18 +412,18 @@ class Tracker(Generic[M]):
         return wrapper
 
     def _around_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:  # noqa: C901  # a call for each part costs too much
-        if self._timed or self._judge is not None:
+        if self.timed or self._judge is not None:
             return self._around_every_part(function)
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401  # any function
-            get = current  # a local name is found faster
+            fresh = False
             measurement = self.begin(args, kwargs)
             inside = _Inside(measurement)
             value: Any = None
             try:
                 parts = function(*args, **kwargs)
-                known = inside.follow(parts, "ag_running")
+                inside.follow(parts, "ag_running", _cell(lambda: fresh))
                 step = parts.asend
                 while True:
                     # The first part, and what needs care: something was sent or thrown, or the reader comes
@@ -420,14 +434,14 @@ class Tracker(Generic[M]):
                         value = yield part
                     except BaseException as error:  # noqa: BLE001  # handed on to the generator, as Python does
                         step, value = parts.athrow, error
-                    if value is not None or get() is not measurement:
+                    if value is not None or current() is not measurement:
                         continue
                     # All others: each line here is a few of the hundred nanoseconds that a part may cost.
                     async for part in parts:
-                        known.fresh = True
+                        fresh = True
                         try:
                             value = yield part
-                            if value is not None or get() is not measurement:
+                            if value is not None or current() is not measurement:
                                 break
                         except BaseException as error:  # noqa: BLE001  # as above
                             step, value = parts.athrow, error
@@ -449,6 +463,7 @@ class Tracker(Generic[M]):
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401  # any function
+            fresh = False
             measurement = self.begin(args, kwargs)
             inside = _Inside(measurement)
             child, bounds = measurement.timing() or _UNTIMED
@@ -457,7 +472,7 @@ class Tracker(Generic[M]):
             value: Any = None
             try:
                 parts = function(*args, **kwargs)
-                known = inside.follow(parts, "ag_running")
+                inside.follow(parts, "ag_running", _cell(lambda: fresh))
                 step = parts.asend
                 while True:
                     part = await inside.step(step(value))
@@ -472,7 +487,7 @@ class Tracker(Generic[M]):
                     asked = perf_counter()
                     async for part in parts:
                         waited = perf_counter() - asked
-                        known.fresh = True
+                        fresh = True
                         child[0 if waited <= least else bisect_left(bounds, waited)] += 1.0
                         child[total] += waited
                         if judge is not None:
@@ -503,6 +518,11 @@ def _left(value: object) -> GeneratorExit | None:
     return value if isinstance(value, GeneratorExit) else None
 
 
+def _cell(function: Any) -> CellType:  # noqa: ANN401  # typing knows no closures
+    """Return the variable that a function closes over: nothing that a thread can see is set faster."""
+    return cast("CellType", function.__closure__[0])
+
+
 class _Inside:
     """Makes a generator's measurement the innermost one while its code runs, and times its steps.
 
@@ -518,10 +538,12 @@ class _Inside:
         self._parts = measurement.parts = Parts()
         self._timing = measurement.timing()
 
-    def follow(self, generator: Any, running: str) -> Parts:  # noqa: ANN401  # either kind
-        """Know the generator, and the name of its attribute that tells whether it runs."""
-        self._parts.generator, self._parts.running = generator, running
-        return self._parts
+    def follow(self, generator: Any, running: str, mark: CellType | None = None) -> None:  # noqa: ANN401  # either kind
+        """Know the generator, the name of its attribute that tells whether it runs, and what marks a part."""
+        parts = self._parts
+        parts.generator, parts.running = generator, running
+        if mark is not None:
+            parts.mark = mark
 
     async def step(self, awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401  # any part
         """Take a step of an asynchronous generator."""
@@ -551,7 +573,7 @@ class _Inside:
     def __enter__(self) -> None:
         measurement, before = self._measurement, current()
         if before is not measurement:
-            _set(measurement)
+            make_current(measurement)
             self._parts.reader = _here()
             if before is not None and before.open and before is not measurement.outer:
                 self._before = before
@@ -559,5 +581,5 @@ class _Inside:
 
     def __exit__(self, *_: object) -> None:
         if self._before is not None:
-            _set(self._before)
+            make_current(self._before)
             self._before = None

@@ -37,6 +37,7 @@ from claw_exporter.spec import Gauge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from os import PathLike
 
     from claw_exporter.spec import Metric, Slot
 
@@ -48,8 +49,7 @@ __all__ = [
     "WorkerFiles",
     "check_directory",
     "entries",
-    "held",
-    "holder",
+    "living",
 ]
 
 # In place of a timestamp, which only stock gauges of the "mostrecent" modes use: a series that is no more.
@@ -59,6 +59,7 @@ LOCK_NAME: Final = re.compile(r"claw-([0-9a-f]+)\.lock")
 
 _FIRST_BYTES: Final = 1 << 16
 _DOUBLE: Final = 8
+_SIGNATURE_BYTES: Final = 200
 _MODES: Final = {"sum": "livesum", "max": "livemax", "each": "liveall"}
 _INTEGER: Final = Struct("i")
 _DIRECTORY_LOCK: Final = "claw.lock"
@@ -165,7 +166,7 @@ class WorkerFiles:
     def _sign(self) -> None:
         text = json.dumps(Holder(os.getpid(), os.getppid(), self._run, self._serving)).encode()
         # One write over the old signature; the trailing spaces of a shorter one are no matter for JSON.
-        os.pwrite(self._held, text.ljust(200), 0)
+        os.pwrite(self._held, text.ljust(_SIGNATURE_BYTES), 0)
 
     def _file(self, spec: Metric) -> _File:
         kind = f"gauge_{_MODES[spec.workers]}" if isinstance(spec, Gauge) else spec.type
@@ -330,27 +331,27 @@ def _key(family: str, sample: str, labels: dict[str, str]) -> str:
 # -- Who holds what ------------------------------------------------------------------------------------------
 
 
-def held(path: Path) -> bool:
-    """Return whether a living process holds the lock of a set; the gauges of a dead one are removed."""
+def living(path: PathLike[str]) -> Holder | None:
+    """Return the living process that holds the lock of a set, once it has signed; a dead one's gauges go."""
     try:
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None
     try:
         # Shared: two that look at the same time do not take each other for the holder.
-        dead = _flocked(number, fcntl.LOCK_SH)
-        if dead:
-            _remove(path, "gauge_*")
-        return not dead
+        if not _flocked(number, fcntl.LOCK_SH):
+            return _holder(number)
+        _remove(Path(path), "gauge_*")
+        return None
     finally:
         os.close(number)
 
 
-def holder(path: Path) -> Holder | None:
+def _holder(number: int) -> Holder | None:
     """Return who signed a lock file last; None where nobody did yet."""
     try:
-        return Holder(*json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return Holder(*json.loads(os.pread(number, _SIGNATURE_BYTES, 0)))
+    except (ValueError, TypeError):
         return None
 
 
@@ -396,7 +397,7 @@ def _dead(directory: Path) -> tuple[list[tuple[Path, int]], bool]:
 
 def _removed(path: Path, number: int, run: str) -> bool:
     """Remove a dead set of another run of the application."""
-    last = holder(path)
+    last = _holder(number)
     if last is not None and last.run == run:
         return False
     _remove(path, "*")
