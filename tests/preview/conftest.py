@@ -85,8 +85,9 @@ async def client(settings: Settings, fake: FakePrometheus) -> AsyncIterator[http
 class Preview:
     """A preview on a free port, served from a thread."""
 
-    def __init__(self, prometheus_url: str, dashboards: Path) -> None:
+    def __init__(self, prometheus_url: str, dashboards: Path, *, loki_url: str = "none") -> None:
         arguments = ["--port", "0", "--dashboards", str(dashboards), "--prometheus", prometheus_url]
+        arguments += ["--loki", loki_url]
         self._settings = read_settings([*arguments, "--scrape-interval", "1", "--timeout", "30"], {})
         config = uvicorn.Config(
             create_app(self._settings), host="127.0.0.1", port=0, ws="none", log_level="warning"

@@ -43,13 +43,15 @@ async def test_it_is_healthy(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz")).text == "ok\n"
 
 
-async def test_the_page_is_told_where_prometheus_is_without_its_password(dashboards: Path) -> None:
-    settings = read_settings(["--dashboards", str(dashboards), "--prometheus", "http://u:p@prom:1"], {})
+async def test_the_page_is_told_where_its_sources_are_without_their_passwords(dashboards: Path) -> None:
+    given = ["--prometheus", "http://u:p@prom:1", "--loki", "http://u:p@loki:2"]
+    settings = read_settings(["--dashboards", str(dashboards), *given], {})
     transport = httpx.ASGITransport(create_app(settings))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         body = (await http.get("/api/config")).json()
     assert body == {
         "prometheus_url": "http://prom:1",
+        "loki_url": "http://loki:2",
         "dashboards": str(dashboards),
         "scrape_interval_seconds": 15.0,
     }

@@ -80,6 +80,7 @@ def test_decimals_may_be_given(page: Page) -> None:
         (0, 3e9, "bytes", ["0 B", "1 GiB", "2 GiB"]),
         (0, 7e8, "bytes", ["0 B", "256 MiB", "512 MiB"]),
         (0, 4000, "s", ["0 s", "15 mins", "30 mins", "45 mins", "1 hour"]),
+        (0, 50_000_000, "s", ["0 s", "20 weeks", "40 weeks", "60 weeks", "80 weeks"]),
         (0, 0.3, "s", ["0 s", "100 ms", "200 ms", "300 ms"]),
         (-1, 1, "short", ["-1", "-0.5", "0", "0.5", "1"]),
     ],
@@ -198,7 +199,8 @@ def test_choices_of_a_query_are_cut_by_a_pattern_and_sorted(page: Page) -> None:
 RESOLVE = """
 const variable = m.readVariable(given.json);
 if (given.value) variable.value = given.value;
-await m.resolve(variable, m.makeScope([], { from: 0, to: 3_600_000 }), async () => ['x', 'y']);
+await m.resolve(variable, m.makeScope([], { from: 0, to: 3_600_000 }),
+  { sources: new Set(['prometheus']), ask: async () => ['x', 'y'] });
 return [variable.value, variable.options.map((option) => option.value)];
 """
 
@@ -567,3 +569,170 @@ def test_rows_own_the_panels_below_them(page: Page) -> None:
     ]
     found = call(page, "dashboard", "sections", panels)
     assert [[panel["id"] for panel in section["panels"]] for section in found] == [[1], [3, 4], [6]]
+
+
+def test_a_data_source_that_is_not_here_is_needed(page: Page) -> None:
+    body = """
+      const variables = given.map((json) => m.readVariable(json));
+      const site = { sources: new Set(['prometheus']), ask: () => { throw new Error('nobody to ask'); } };
+      for (const variable of variables) await m.resolve(variable, m.makeScope([], { from: 0, to: 1 }), site);
+      return variables.map(({ needs, value }) => [needs, value]);"""
+    of_loki = {"type": "query", "datasource": {"type": "loki"}, "query": {"label": "service"}}
+    kinds = [{"type": "datasource", "query": "prometheus"}, {"type": "datasource", "query": "loki"}, of_loki]
+    assert evaluate(page, "variables", body, kinds) == [[None, ["prometheus"]], ["loki", []], ["loki", []]]
+
+
+def test_a_hidden_variable_is_handed_on_unless_it_says_otherwise(page: Page) -> None:
+    body = """
+      const common = { type: 'query', current: { value: 'x' } };
+      const variables = given.map((json) => m.readVariable({ ...common, ...json }));
+      const parameters = new URLSearchParams();
+      m.writeAddress(variables, parameters);
+      return String(parameters);"""
+    given = [{"name": "a", "hide": 2}, {"name": "b", "skipUrlSync": True}, {"name": "c"}]
+    assert evaluate(page, "variables", body, given) == "var-a=x&var-c=x"
+
+
+def test_a_variable_stands_in_logql_as_a_pattern_or_as_typed(page: Page) -> None:
+    body = """
+      const many = { ...m.readVariable({ type: 'query', name: 'many', multi: true }), value: ['a.b', 'c'] };
+      const typed = { ...m.readVariable({ type: 'textbox', name: 'typed' }), value: ['say "x"'] };
+      const scope = m.makeScope([many, typed], { from: 0, to: 1 });
+      return m.interpolate(given, scope, 'loki');"""
+    text = evaluate(page, "variables", body, '{s=~"$many"} |~ `$typed`')
+    assert text == '{s=~"(a\\\\.b|c)"} |~ `say "x"`'
+
+
+def test_log_lines_of_all_streams_are_in_order_with_their_labels(page: Page) -> None:
+    body = """
+      const { linesOf } = await import('/static/js/panels/logs.js');
+      const lines = linesOf(m.toFrames(given, { refId: 'A' }, {}), {});
+      return lines.map(({ time, line, level }) => [time, line, level]);"""
+    streams = [
+        {"stream": {"level": "WARN"}, "values": [["2000000", "two"], ["1000000", "one"]]},
+        {"stream": {"detected_level": "error"}, "values": [["3000000", "three"]]},
+        {"stream": {}, "values": [["4000000", "four"]]},
+    ]
+    assert evaluate(page, "frames", body, {"resultType": "streams", "result": streams}) == [
+        [4, "four", "unknown"],
+        [3, "three", "error"],
+        [2, "two", "warning"],
+        [1, "one", "warning"],
+    ]
+
+
+def test_annotations_beside_each_other_are_one_span(page: Page) -> None:
+    values = [[0, "1"], [60, "1"], [120, "0"], [300, "2"]]
+    assert call(page, "annotations", "runs", values, {"stepMs": MINUTE}) == [
+        {"from": 0, "to": 60_000},
+        {"from": 300_000, "to": 300_000},
+    ]
+
+
+def test_overlapping_annotations_of_one_kind_are_shaded_once(page: Page) -> None:
+    def span(kind: str, start: int, end: int) -> dict[str, Any]:
+        return {"kind": kind, "from": start, "to": end, "color": RED}
+
+    spans = [span("a", 0, 5), span("b", 1, 9), span("a", 3, 8), span("a", 4, 4), span("a", 9, 10)]
+    assert call(page, "annotations", "united", spans) == [span("a", 0, 8), span("b", 1, 9), span("a", 9, 10)]
+
+
+def test_annotations_without_a_query_or_without_prometheus_are_left_out(page: Page) -> None:
+    items = [
+        {"name": "Built in", "enable": True},
+        {"name": "Lines", "expr": '{a="b"}', "datasource": {"type": "loki"}},
+        {"name": "Alerts", "expr": "ALERTS", "enable": False, "iconColor": "red"},
+    ]
+    [kind] = call(page, "annotations", "readKinds", {"annotations": {"list": items}})
+    assert (kind["name"], kind["on"], kind["hidden"], kind["color"]) == ("Alerts", False, False, RED)
+
+
+def test_a_line_at_zero_is_not_on_the_edge(page: Page) -> None:
+    assert call(page, "chart", "withEdges", [0, 1], 200) == [-0.01, 1.01]
+
+
+def test_what_all_names_begin_with_is_left_out(page: Page) -> None:
+    def shortened(*titles: str) -> list[str]:
+        links = [{"title": title} for title in titles]
+        return [link["title"] for link in call(page, "dashboard", "shortened", links)]
+
+    assert shortened("Claw: one", "Claw: two") == ["one", "two"]
+    assert shortened("Claw: one", "Other") == ["Claw: one", "Other"]
+    assert shortened("Claw: one") == ["Claw: one"]
+
+
+def test_a_panel_has_the_links_that_need_no_value(page: Page) -> None:
+    body = """
+      const { makeScope } = await import('/static/js/variables.js');
+      const address = { time: { from: 'now-1h', to: 'now' }, variables: [] };
+      const links = m.panelLinks(given, makeScope([], { from: 0, to: 1 }), address);
+      return links.map(({ title, href }) => [title, href]);"""
+    links = [
+        {"title": "Why?", "url": "/d/why?${__url_time_range}"},
+        {"title": "Logs of this one", "url": "/d/logs?var-x=${__field.labels.x}"},
+    ]
+    given = {"links": [{"title": "Docs", "url": "/docs"}], "fieldConfig": {"defaults": {"links": links}}}
+    assert evaluate(page, "links", body, given) == [
+        ["Docs", "/docs"], ["Why?", "/d/why?from=now-1h&to=now"],
+    ]  # fmt: skip
+
+
+def test_a_value_leads_on_with_its_labels_and_its_time(page: Page) -> None:
+    body = """
+      const { makeScope } = await import('/static/js/variables.js');
+      const address = { time: { from: 'now-1h', to: 'now' }, variables: [] };
+      const labels = { x: 'a b' };
+      const field = { name: 'Value', displayName: 'api', values: [3], labels, config: { links: given } };
+      const fields = [{ name: 'Time', type: 'time', values: [7], labels: {} }, field];
+      return m.valueLinks(field, { scope: makeScope([], { from: 0, to: 1 }), address, fields, row: 0 });"""
+    link = {
+        "title": "Logs of ${__field.labels.x}",
+        "url": '/d/logs?x=${__field.labels["x"]}&at=${__value.time}&n=${__series.name}',
+        "targetBlank": True,
+    }
+    assert evaluate(page, "links", body, [link]) == [
+        {"title": "Logs of a b", "href": "/d/logs?x=a%20b&at=7&n=api", "blank": True}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("types", "collapsed", "state"),
+    [
+        (["loki", "loki"], False, {"open": False, "reason": "needs Loki"}),
+        (["loki", "prometheus"], False, {"open": True, "reason": ""}),
+        (["prometheus"], True, {"open": False, "reason": ""}),
+        ([], False, {"open": True, "reason": ""}),
+    ],
+)
+def test_a_row_of_which_nothing_can_be_drawn_starts_folded(
+    page: Page, types: list[str], *, collapsed: bool, state: dict[str, Any]
+) -> None:
+    body = "return m.fold(given[0], given[1], new Set(['prometheus']));"
+    panels = [{"type": "timeseries", "datasource": {"type": kind}} for kind in types]
+    assert evaluate(page, "dashboard", body, [{"collapsed": collapsed}, panels]) == state
+    assert evaluate(page, "dashboard", body, [None, panels]) == {"open": True, "reason": ""}
+
+
+def test_what_loki_counts_at_one_moment_is_a_table(page: Page) -> None:
+    def shape(source: str, **target: object) -> Any:  # noqa: ANN401 - as above
+        return evaluate(page, "load", "return m.shapeOf(given[0], given[1]);", [target, source])
+
+    assert shape("loki", queryType="instant") == {"format": "table", "numbered": True}
+    assert shape("loki", queryType="range", format="time_series") == {
+        "format": "time_series", "numbered": False,
+    }  # fmt: skip
+    assert shape("prometheus", instant=True, format="heatmap") == {"format": "heatmap", "numbered": False}
+
+
+def test_a_panel_that_is_asked_anew_gives_up_its_queries_without_an_error_of_its_own(page: Page) -> None:
+    ended = """
+        const abort = new AbortController();
+        abort.abort();
+        const datasource = { type: 'prometheus' };
+        const targets = ['A', 'B'].map((refId) => ({ refId, expr: 'up', datasource }));
+        const range = { from: 0, to: 60_000 };
+        const context = { variables: [], range, width: 500, scrapeMs: 15_000, signal: abort.signal };
+        try { await m.loadPanel({ type: 'timeseries', targets, fieldConfig: {} }, context); }
+        catch (error) { return error.name; }
+    """
+    assert evaluate(page, "load", ended) == "AbortError"

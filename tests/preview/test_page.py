@@ -8,14 +8,14 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Request, Route, expect
 
 from claw_preview.screenshots import PANELS, SETTLED, take
 
 pytestmark = pytest.mark.tools
 
 DASHBOARDS = Path(__file__).parent / "fixtures" / "dashboards"
-Serve = Callable[[str, Path], AbstractContextManager[str]]
+Serve = Callable[..., AbstractContextManager[str]]
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_each_type_of_panel_is_drawn_with_data_and_the_rest_is_named(
     assert len(found) == len(drawable) + sum(len(row["panels"]) for row in rows)
     assert found["Nothing"].state == "empty"
     assert found["Log lines"].state == "undrawable"
-    assert "Log lines come from Loki" in found["Log lines"].detail
+    assert "It reads log lines. Where there is a Loki" in found["Log lines"].detail
     assert 'Panels of type "nodeGraph" are not drawn here' in found["Graph"].detail
     assert shot.file.read_bytes().startswith(b"\x89PNG")
     assert shots["second"].errors == []
@@ -275,8 +275,8 @@ def test_the_start_page_lists_the_dashboards(page: Page, preview_url: str) -> No
     page.wait_for_url("**/d/every-panel**")
 
 
-def dashboard(*panels: dict[str, object]) -> str:
-    return json.dumps({"uid": "test", "title": "Test", "refresh": "1s", "panels": panels})
+def dashboard(*panels: dict[str, object], **more: object) -> str:
+    return json.dumps({"uid": "test", "title": "Test", "refresh": "1s", "panels": panels} | more)
 
 
 def timeseries(title: str, expr: str, **more: object) -> dict[str, object]:
@@ -303,6 +303,113 @@ def test_a_wrong_query_is_shown_in_its_panel_only(
         expect(page.locator("#banner")).to_be_empty()
         note = panel(page, "Changed").locator(".panel-note")
         expect(note).to_have_attribute("aria-label", re.compile('transformation "histogram" is not applied'))
+
+
+HAPPENED = {"name": "Scraped", "enable": True, "expr": "up", "iconColor": "blue", "titleFormat": "up {{job}}"}
+
+
+def test_what_happened_is_on_every_time_axis_until_it_is_switched_off(
+    page: Page, serve: Serve, prometheus_url: str, dashboards: Path
+) -> None:
+    panels = [
+        timeseries("Lines", "up"),
+        timeseries("Bands", "up", type="state-timeline"),
+        timeseries("Cells", "up", type="heatmap"),
+    ]
+    (dashboards / "test.json").write_text(dashboard(*panels, annotations={"list": [HAPPENED]}))
+    marks = {"Lines": ".scatterlayer .point", "Bands": ".state-marks i", "Cells": ".scatterlayer .point"}
+    with serve(prometheus_url, dashboards) as url:
+        open_page(page, f"{url}/d/test?refresh=&from=now-5m")
+        for title, mark in marks.items():
+            expect(panel(page, title).locator(mark)).to_have_count(1)
+        expect(page.locator(".state-marks i")).to_have_attribute("title", re.compile("up prometheus$"))
+        page.get_by_label("Scraped").uncheck()
+        for title, mark in marks.items():
+            expect(panel(page, title).locator(mark)).to_have_count(0)
+
+
+def test_a_panel_leads_on_from_its_head_and_from_its_values(
+    page: Page, serve: Serve, prometheus_url: str, dashboards: Path
+) -> None:
+    links = [
+        {"title": "Why?", "url": "/d/why?${__url_time_range}"},
+        {"title": "Logs of ${__field.labels.job}", "url": "/d/logs?var-job=${__field.labels.job}"},
+    ]
+    config = {"defaults": {"links": links}}
+    number = timeseries("Number", "up", type="stat", fieldConfig={"defaults": {"links": links[1:]}})
+    number["gridPos"] = {"x": 12, "y": 0, "w": 4, "h": 8}
+    (dashboards / "test.json").write_text(dashboard(timeseries("Lines", "up", fieldConfig=config), number))
+    with serve(prometheus_url, dashboards) as url:
+        open_page(page, f"{url}/d/test?refresh=&from=now-1m")
+        head = panel(page, "Lines").locator("header").get_by_role("link")
+        expect(head).to_have_text(["Why? ↗"])
+        expect(head).to_have_attribute("href", "/d/why?from=now-1m&to=now")
+        expect(panel(page, "Number").locator("a.stat")).to_have_attribute(
+            "href", "/d/logs?var-job=prometheus"
+        )
+        box = panel(page, "Lines").locator(".plot").bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] * 0.97, box["y"] + box["height"] / 2)
+        menu = page.locator(".value-menu")
+        expect(menu.get_by_role("link")).to_have_text(["Why? ↗", "Logs of prometheus ↗"])
+        expect(menu.get_by_role("link").last).to_have_attribute("href", "/d/logs?var-job=prometheus")
+        page.keyboard.press("Escape")
+        expect(menu).to_be_hidden()
+
+
+LOKI = {"type": "loki", "uid": "${loki}"}
+LOGS = timeseries(
+    "Log lines", "", type="logs", datasource=LOKI, targets=[{"refId": "A", "expr": '{service="$service"}'}]
+)
+LOKI_VARIABLES = {
+    "list": [
+        {"name": "loki", "type": "datasource", "query": "loki", "label": "Loki"},
+        {"name": "service", "type": "query", "label": "Service", "datasource": LOKI}
+        | {"query": {"label": "service", "type": 1}},
+    ]
+}
+STREAMS = [
+    {"stream": {"service": "api", "level": "error"}, "values": [["2000000000", "<b>it broke</b>"]]},
+    {"stream": {"service": "api", "level": "info"}, "values": [["1000000000", "it ran"]]},
+]
+
+
+def test_without_loki_its_variables_and_panels_say_that_they_need_it(
+    page: Page, serve: Serve, prometheus_url: str, dashboards: Path
+) -> None:
+    (dashboards / "test.json").write_text(dashboard(LOGS, templating=LOKI_VARIABLES))
+    with serve(prometheus_url, dashboards) as url:
+        open_page(page, f"{url}/d/test?refresh=")
+        expect(page.locator(".variable .needs")).to_have_text(["needs Loki", "needs Loki"])
+        expect(panel(page, "Log lines")).to_contain_text("Needs Loki")
+        expect(panel(page, "Log lines")).to_contain_text("start the preview with --loki and its address")
+        expect(page.locator("#banner")).to_be_empty()
+
+
+def test_lines_of_loki_are_shown_with_their_labels_on_a_click(
+    page: Page, serve: Serve, prometheus_url: str, dashboards: Path
+) -> None:
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        if route.request.url.endswith("/vars"):
+            route.fulfill(json={"status": "success", "data": ["api"]})
+            return
+        asked.append(parse_qs(route.request.post_data or "")["query"][0])
+        route.fulfill(json={"status": "success", "data": {"resultType": "streams", "result": STREAMS}})
+
+    page.route("**/api/loki/**", answer)  # Loki itself is in no Debian suite
+    (dashboards / "test.json").write_text(dashboard(LOGS, templating=LOKI_VARIABLES))
+    with serve(prometheus_url, dashboards, loki_url="http://127.0.0.1:1") as url:
+        open_page(page, f"{url}/d/test?refresh=")
+        assert asked == ['{service="api"}']
+        lines = panel(page, "Log lines").locator(".line")
+        expect(lines.locator(".line-text")).to_have_text(["<b>it broke</b>", "it ran"])
+        expect(lines.first).to_have_class("line error")
+        lines.first.click()
+        expect(panel(page, "Log lines").locator("dd")).to_have_text(["error", "api"])
+        lines.first.click()
+        expect(panel(page, "Log lines").locator("dd")).to_have_count(0)
 
 
 def test_an_unreachable_prometheus_is_a_banner_that_says_what_to_do(

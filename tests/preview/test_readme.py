@@ -30,3 +30,11 @@ def test_every_transformation_that_is_applied_is_in_the_readme() -> None:
     assert listed is not None
     names = {name.split(":")[0].strip() for name in table[1].split(",")} - {"", "seriesToColumns"}
     assert set(listed[1].split(", ")) == names
+
+
+def test_every_dashboard_has_a_picture_that_the_docs_show() -> None:
+    dashboards = {path.stem for path in (ROOT / "grafana" / "dashboards").glob("*.json")}
+    pictures = {path.stem for path in (ROOT / "docs" / "images").glob("claw-ai-*.png")}
+    shown = re.findall(r"\(images/(claw-ai-[a-z]+)\.png\)", (ROOT / "docs" / "README.md").read_text())
+    assert pictures == dashboards
+    assert sorted(shown) == sorted(dashboards)

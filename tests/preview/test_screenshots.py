@@ -25,9 +25,13 @@ def test_the_browser_of_make_tools_comes_before_the_one_on_path(
     on_path = program(tmp_path / "bin" / "chromium")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("CLAW_NATIVE_RUN_DIR", str(tmp_path / "run"))
+    monkeypatch.delenv("CLAW_NATIVE_TOOLS_DIR", raising=False)
     assert find_chromium() == str(on_path)
     fetched = program(tmp_path / "run" / "tools" / "bin" / "chromium")
     assert find_chromium() == str(fetched)
+    shared = program(tmp_path / "shared" / "bin" / "chromium")
+    monkeypatch.setenv("CLAW_NATIVE_TOOLS_DIR", str(tmp_path / "shared"))
+    assert find_chromium() == str(shared)
     assert find_chromium(str(on_path)) == str(on_path)
 
 
@@ -36,6 +40,7 @@ def test_no_browser_says_where_it_looked_and_what_to_do(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CLAW_NATIVE_RUN_DIR", str(tmp_path))
+    monkeypatch.delenv("CLAW_NATIVE_TOOLS_DIR", raising=False)
     with pytest.raises(
         ScreenshotError, match=r"no Chromium: looked for .*, chromium-browser, .*`make tools`"
     ):

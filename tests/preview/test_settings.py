@@ -15,6 +15,7 @@ def test_the_defaults_are_loopback_and_the_generated_dashboards(
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
     assert settings.dashboards == Path("grafana/dashboards")
     assert settings.prometheus_url == "http://127.0.0.1:9090"
+    assert settings.loki_url is None
     assert settings.scrape_interval_seconds == 15
 
 
@@ -31,7 +32,11 @@ def test_the_environment_sets_what_no_flag_sets(tmp_path: Path) -> None:
 
 
 def test_every_mistake_is_named_at_once_with_where_it_comes_from(tmp_path: Path) -> None:
-    environ = {"CLAW_PREVIEW_PROMETHEUS_URL": "prometheus:9090", "CLAW_PREVIEW_TIMEOUT_SECONDS": "soon"}
+    environ = {
+        "CLAW_PREVIEW_PROMETHEUS_URL": "prometheus:9090",
+        "CLAW_PREVIEW_LOKI_URL": "loki",
+        "CLAW_PREVIEW_TIMEOUT_SECONDS": "soon",
+    }
     missing = tmp_path / "nothing"
     arguments = ["--port", "70000", "--dashboards", str(missing), "--host", "a b", "--scrape-interval", "-1"]
     with pytest.raises(SettingsError) as caught:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from claw_preview.dashboards import Directory
 from claw_preview.errors import BadQueryError, PreviewError, SettingsError
-from claw_preview.prometheus import Prometheus, shown_url
+from claw_preview.loki import Loki
+from claw_preview.prometheus import Prometheus
 from claw_preview.settings import Settings
+from claw_preview.source import Source, shown_url
 
 __all__ = ["create_app"]
 
@@ -59,13 +61,17 @@ class FixedHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def create_app(settings: Settings, *, prometheus: Prometheus | None = None) -> Starlette:
+def create_app(
+    settings: Settings, *, prometheus: Prometheus | None = None, loki: Loki | None = None
+) -> Starlette:
     """Wire the application.
 
     Raises:
         SettingsError: the chart library is not where its package puts it.
     """
     prometheus = prometheus or Prometheus(settings.prometheus_url, timeout_seconds=settings.timeout_seconds)
+    if loki is None and settings.loki_url:
+        loki = Loki(settings.loki_url, timeout_seconds=settings.timeout_seconds)
     directory = Directory(settings.dashboards)
     library = StaticFiles(directory=_chart_library())
 
@@ -73,6 +79,8 @@ def create_app(settings: Settings, *, prometheus: Prometheus | None = None) -> S
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         await prometheus.aclose()
+        if loki:
+            await loki.aclose()
 
     async def plotly(request: Request) -> Response:
         return await library.get_response("plotly.min.js", request.scope)
@@ -88,6 +96,7 @@ def create_app(settings: Settings, *, prometheus: Prometheus | None = None) -> S
             Route("/api/query", _proxy(prometheus, "query"), methods=["GET", "POST"]),
             Route("/api/query_range", _proxy(prometheus, "query_range"), methods=["GET", "POST"]),
             Route("/api/vars", _variables(prometheus), methods=["GET", "POST"]),
+            *(_routes_of(loki) if loki else ()),
             Route("/vendor/plotly.min.js", plotly),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
@@ -121,6 +130,7 @@ async def _page(_request: Request) -> Response:
 def _config(settings: Settings) -> Callable[[Request], Response]:
     body = {
         "prometheus_url": shown_url(settings.prometheus_url),
+        "loki_url": shown_url(settings.loki_url) if settings.loki_url else None,
         "dashboards": str(settings.dashboards),
         "scrape_interval_seconds": settings.scrape_interval_seconds,
     }
@@ -146,21 +156,27 @@ def _dashboard(directory: Directory) -> Callable[[Request], Response]:
     return answer
 
 
-def _proxy(prometheus: Prometheus, endpoint: str) -> Callable[[Request], Awaitable[Response]]:
+def _routes_of(loki: Loki) -> Iterable[Route]:
+    yield Route("/api/loki/query", _proxy(loki, "query"), methods=["GET", "POST"])
+    yield Route("/api/loki/query_range", _proxy(loki, "query_range"), methods=["GET", "POST"])
+    yield Route("/api/loki/vars", _variables(loki), methods=["GET", "POST"])
+
+
+def _proxy(source: Source, endpoint: str) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        result = await prometheus.ask(endpoint, await _parameters(request))
+        result = await source.ask(endpoint, await _parameters(request))
         return Response(result.body, status_code=result.status, media_type="application/json")
 
     return answer
 
 
-def _variables(prometheus: Prometheus) -> Callable[[Request], Awaitable[Response]]:
+def _variables(source: Prometheus | Loki) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         given = await _parameters(request)
         missing = [name for name in ("query", "start", "end") if not given.get(name)]
         if missing:
             raise BadQueryError(f"missing parameters: {', '.join(missing)}")
-        values = await prometheus.variable(given["query"], start=given["start"], end=given["end"])
+        values = await source.variable(given["query"], start=given["start"], end=given["end"])
         return JSONResponse({"status": "success", "data": values})
 
     return answer

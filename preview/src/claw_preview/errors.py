@@ -7,6 +7,7 @@ Tree::
     ├── BadQueryError           err-claw-preview-bad-query (400)
     ├── DashboardNotFoundError  err-claw-preview-dashboard-not-found (404)
     ├── BusyError               err-claw-preview-busy (503)
+    ├── LokiError               err-claw-preview-loki (502)
     └── PrometheusError
         ├── UnreachableError    err-claw-preview-prometheus-unreachable (502)
         ├── NotPrometheusError  err-claw-preview-not-prometheus (502)
@@ -18,6 +19,7 @@ __all__ = [
     "BadQueryError",
     "BusyError",
     "DashboardNotFoundError",
+    "LokiError",
     "NotPrometheusError",
     "PreviewError",
     "PrometheusError",
@@ -54,10 +56,17 @@ class DashboardNotFoundError(PreviewError):
 
 
 class BusyError(PreviewError):
-    """More queries wait for Prometheus than this page lets through."""
+    """More queries wait for Prometheus or Loki than this page lets through."""
 
     error_id = "err-claw-preview-busy"
     status = 503
+
+
+class LokiError(PreviewError):
+    """Loki gave no answer that can be passed on."""
+
+    error_id = "err-claw-preview-loki"
+    status = 502
 
 
 class PrometheusError(PreviewError):

@@ -35,7 +35,7 @@ CHROMIUM_FLAGS = (
     "--no-first-run",
 )
 SETTLED = "body[data-settled=true]"
-TIMEOUT_MS = 60_000
+TIMEOUT_MS = 180_000
 PANELS = """() => [...document.querySelectorAll('.panel')].map((panel) => ({
   title: panel.getAttribute('aria-label') || '', type: panel.dataset.type, state: panel.dataset.state,
   detail: panel.dataset.error || panel.querySelector('.message')?.innerText || '' }))"""
@@ -80,9 +80,8 @@ def find_chromium(given: str | None = None) -> str:
         ScreenshotError: there is none.
     """
     run = os.environ.get("CLAW_NATIVE_RUN_DIR", ".run")
-    names = (
-        (given,) if given else (f"{run}/tools/bin/chromium", "chromium", "chromium-browser", "google-chrome")
-    )
+    tools = os.environ.get("CLAW_NATIVE_TOOLS_DIR", f"{run}/tools")
+    names = (given,) if given else (f"{tools}/bin/chromium", "chromium", "chromium-browser", "google-chrome")
     for name in names:
         found = shutil.which(name)
         if found:

@@ -18,6 +18,7 @@ MAX_PORT = 65535
 class Settings:
     """What the preview is told: where it listens, what it draws, and from which Prometheus.
 
+    `loki_url` is None where there is no Loki.
     `scrape_interval_seconds` is the shortest step a panel asks for, as in a Grafana data source.
     """
 
@@ -25,6 +26,7 @@ class Settings:
     port: int
     dashboards: Path
     prometheus_url: str
+    loki_url: str | None
     scrape_interval_seconds: float
     timeout_seconds: float
 
@@ -73,6 +75,10 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _url_or_none(text: str) -> str | None:
+    return None if text in {"", "none"} else _url(text)
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -94,6 +100,7 @@ OPTIONS = (
         "--dashboards",
     ),
     Option("prometheus_url", "http://127.0.0.1:9090", _url, "base address of Prometheus", "--prometheus"),
+    Option("loki_url", "none", _url_or_none, "base address of Loki, or none", "--loki"),
     Option("scrape_interval_seconds", "15", _seconds, "how often Prometheus scrapes", "--scrape-interval"),
     Option("timeout_seconds", "15", _seconds, "how long a query may take", "--timeout"),
 )

@@ -37,17 +37,20 @@ export const getConfig = () => call('/api/config');
 export const getDashboards = () => call('/api/dashboards');
 export const getDashboard = (uid) => call(`/api/dashboards/${encodeURIComponent(uid)}`);
 
-/** Instant query at `time` (seconds). Gives Prometheus' `data` with `warnings` beside it. */
-export const query = (expr, { time, signal }) =>
-  post('/api/query', { query: expr, time }, signal).then(withWarnings);
+/** Where each kind of data source is asked. */
+const DOORS = { prometheus: '/api', loki: '/api/loki' };
+
+/** Instant query at `time` (seconds). Gives Prometheus' (or Loki's) `data` with `warnings` beside it. */
+export const query = (expr, { time, signal, source = 'prometheus' }) =>
+  post(`${DOORS[source]}/query`, { query: expr, time }, signal).then(withWarnings);
 
 /** Range query; `start`, `end` and `step` in seconds. */
-export const queryRange = (expr, { start, end, step, signal }) =>
-  post('/api/query_range', { query: expr, start, end, step }, signal).then(withWarnings);
+export const queryRange = (expr, { start, end, step, limit, signal, source = 'prometheus' }) =>
+  post(`${DOORS[source]}/query_range`, { query: expr, start, end, step, ...(limit ? { limit } : {}) }, signal).then(withWarnings);
 
 /** Values of a variable query such as label_values(up, job). */
-export const variableValues = (text, { start, end }) =>
-  post('/api/vars', { query: text, start, end }).then((body) => body.data);
+export const variableValues = (text, { start, end }, source = 'prometheus') =>
+  post(`${DOORS[source]}/vars`, { query: text, start, end }).then((body) => body.data);
 
 // Prometheus' `infos` (a metric's name is unusual) help those who write queries, not those who read panels.
 const withWarnings = (body) => ({ ...body.data, warnings: body.warnings ?? [] });

@@ -81,6 +81,23 @@ export function padded(low, high, { min, max, fromZero } = {}) {
   return range[0] < range[1] ? range : [range[0], range[0] + 1];
 }
 
+/** Two pixels more at both ends, so that a line at the very top or bottom, such as one at zero, is seen. */
+export function withEdges([low, high], pixels) {
+  const edge = ((high - low) / Math.max(40, pixels)) * 2;
+  return [low - edge, high + edge];
+}
+
+/** Lines of a legend under a chart take this much of a panel; a line is so many pixels high. */
+const LEGEND_SHARE = 0.36;
+const LEGEND_LINE = 20;
+
+/** Whole lines only, and a sign that there are more. */
+function fitLegend(body, legend) {
+  const lines = Math.max(1, Math.floor((body.clientHeight * LEGEND_SHARE) / LEGEND_LINE));
+  legend.style.maxHeight = `${lines * LEGEND_LINE + 2}px`;
+  legend.classList.toggle('more', legend.scrollHeight > legend.clientHeight + 4);
+}
+
 /** The element a chart is drawn in, kept between draws, with this legend under or beside it. */
 export function chartArea(body, legend, placement = 'bottom') {
   let area = body.querySelector(':scope > .plot');
@@ -95,6 +112,7 @@ export function chartArea(body, legend, placement = 'bottom') {
   body.classList.toggle('beside', placement === 'right');
   if (legend) {
     body.append(legend);
+    if (placement !== 'right') fitLegend(body, legend);
     legend.scrollTop = scrolled;
   }
   return area;

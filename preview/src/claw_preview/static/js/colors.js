@@ -18,7 +18,7 @@ const CLASSIC = [
   '#C15C17', '#E0B400', '#1F60C4', '#6D1F62', '#584477', '#B7DBAB', '#F4D598', '#70DBED', '#F9BA8F', '#F29191', '#82B5D8',
 ];
 
-const CONTINUOUS = {
+export const CONTINUOUS = {
   'continuous-GrYlRd': ['#73BF69', '#F2CC0C', '#F2495C'],
   'continuous-RdYlGr': ['#F2495C', '#F2CC0C', '#73BF69'],
   'continuous-BlYlRd': ['#1F60C4', '#F2CC0C', '#F2495C'],

@@ -1,8 +1,9 @@
 // The tools above a dashboard: variables, time range, refresh.
 
 import { h } from './dom.js';
+import { NO_LOKI } from './panels/index.js';
 import { parseDuration } from './time.js';
-import { ALL, selected } from './variables.js';
+import { ALL, SOURCE_NAMES, selected } from './variables.js';
 
 const RANGES = {
   '5m': 'Last 5 minutes', '15m': 'Last 15 minutes', '30m': 'Last 30 minutes', '1h': 'Last 1 hour', '3h': 'Last 3 hours', '6h': 'Last 6 hours',
@@ -40,9 +41,19 @@ export const refreshMs = (interval) => Math.max(0, parseDuration(interval) || 0)
 
 /** The tool of one variable. */
 export function variableControl(variable, onchange) {
-  const picker = variable.kind === 'textbox' ? textBox : variable.multi ? manyOf : oneOf;
+  const picker = variable.needs ? needed : variable.kind === 'textbox' ? textBox : variable.multi ? manyOf : oneOf;
   return h('div', { class: 'control variable', 'data-variable': variable.name, title: variable.description },
     variable.hide === 1 ? null : h('span', { class: 'label' }, variable.label), picker(variable, onchange));
+}
+
+/** Its data source is not here, so nothing can be chosen. */
+const needed = ({ needs }) => h('span', { class: 'needs', title: needs === 'loki' ? NO_LOKI : null }, `needs ${SOURCE_NAMES[needs] ?? needs}`);
+
+/** The switch of one kind of annotation. */
+export function annotationControl(kind, onchange) {
+  const change = (event) => onchange(event.target.checked);
+  return h('label', { class: 'toggle', title: `Show ${kind.name} on the time axes` },
+    h('input', { type: 'checkbox', checked: kind.on, onchange: change }), h('i', { style: { background: kind.color } }), kind.name);
 }
 
 function textBox(variable, onchange) {

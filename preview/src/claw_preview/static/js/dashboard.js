@@ -1,15 +1,16 @@
 // The page of one dashboard.
 
+import { loadAnnotations, readKinds } from './annotations.js';
 import { getDashboard, variableValues } from './api.js';
-import { closeMenus, rangeControl, refreshControl, refreshMs, variableControl } from './controls.js';
+import { annotationControl, closeMenus, rangeControl, refreshControl, refreshMs, variableControl } from './controls.js';
 import { firstSentence, h } from './dom.js';
 import { dashboardLinks } from './links.js';
-import { loadAnnotations } from './load.js';
 import { closeEnlarged, makePanel } from './panel.js';
+import { undrawable } from './panels/index.js';
 import { fullTime, resolveRange } from './time.js';
 import { makeScope, readAddress, readVariable, resolve, writeAddress } from './variables.js';
 
-/** Show the dashboard `uid` in `root`. `site`: {config, dashboards, banner}. */
+/** Show the dashboard `uid` in `root`. `site`: {config, sources, dashboards, banner}. */
 export async function showDashboard(root, uid, site) {
   const json = await getDashboard(uid);
   const parameters = new URLSearchParams(location.search);
@@ -18,6 +19,7 @@ export async function showDashboard(root, uid, site) {
     time: { from: parameters.get('from') ?? json.time?.from ?? 'now-1h', to: parameters.get('to') ?? json.time?.to ?? 'now' },
     refresh: parameters.get('refresh') ?? (json.refresh || ''),
     variables: (json.templating?.list ?? []).map(readVariable),
+    kinds: readKinds(json),
   };
   readAddress(page.variables, parameters);
   document.title = `${json.title} · Claw`;
@@ -43,7 +45,7 @@ export function sections(panels) {
 const byPlace = (a, b) => (a.gridPos?.y ?? 0) - (b.gridPos?.y ?? 0) || (a.gridPos?.x ?? 0) - (b.gridPos?.x ?? 0);
 
 function build(page) {
-  page.sections = sections(page.json.panels).map(({ row, panels }) => ({ row, open: !row?.collapsed, panels: panels.map(makePanel) }));
+  page.sections = sections(page.json.panels).map(({ row, panels }) => ({ row, ...fold(row, panels, page.site.sources), panels: panels.map(makePanel) }));
   page.tools = h('div', { class: 'tools' });
   page.links = h('nav', { class: 'links', 'aria-label': 'Other dashboards' });
   page.status = h('span', { class: 'status', role: 'status' });
@@ -51,6 +53,13 @@ function build(page) {
     h('div', { class: 'dashboard-head' },
       h('div', {}, h('h1', {}, page.json.title), h('p', {}, firstSentence(page.json.description))), page.links),
     page.tools, ...page.sections.map((section) => sectionElement(page, section)));
+}
+
+/** A row of which nothing can be drawn starts folded and says why. */
+export function fold(row, panels, sources) {
+  const reasons = panels.map((panel) => undrawable(panel, sources)?.head);
+  const same = row && reasons.length > 0 && reasons.every((reason) => reason && reason === reasons[0]);
+  return { open: !row?.collapsed && !same, reason: same ? reasons[0].toLowerCase().replace('loki', 'Loki') : '' };
 }
 
 function sectionElement(page, section) {
@@ -71,7 +80,7 @@ function sectionElement(page, section) {
     if (section.open) update(page);
   };
   const button = h('button', { type: 'button', class: 'row', 'aria-expanded': String(section.open), onclick },
-    h('i', {}), h('span', {}, section.row.title), h('small', {}, count));
+    h('i', {}), h('span', {}, section.row.title), h('small', {}, section.reason ? `${count} ${section.reason}` : count));
   return h('section', { class: 'section' }, button, grid);
 }
 
@@ -82,7 +91,7 @@ async function update(page, { variables = false } = {}) {
   document.body.dataset.settled = 'false';
   clearTimeout(page.timer);
   page.range = resolveRange(page.time);
-  const unresolved = variables || page.variables.some((variable) => variable.options.length === 0);
+  const unresolved = variables || page.variables.some((variable) => variable.options.length === 0 && !variable.needs);
   const unknown = unresolved ? await resolveVariables(page).catch((error) => error) : null;
   if (cycle !== page.cycle) return;
   writePageAddress(page);
@@ -100,7 +109,7 @@ async function resolveVariables(page) {
   const span = { start: page.range.from / 1000, end: page.range.to / 1000 };
   try {
     for (const variable of page.variables) { // in order: one may use those before it
-      await resolve(variable, makeScope(page.variables, page.range), (text) => variableValues(text, span));
+      await resolve(variable, makeScope(page.variables, page.range), { sources: page.site.sources, ask: (text, source) => variableValues(text, span, source) });
     }
   } finally {
     showTools(page);
@@ -109,8 +118,8 @@ async function resolveVariables(page) {
 
 async function loadPanels(page) {
   const address = { time: page.time, variables: page.variables };
-  const common = { variables: page.variables, range: page.range, scrapeMs: page.site.config.scrape_interval_seconds * 1000, address };
-  const annotations = await loadAnnotations(page.json, common).catch((error) => (error.prometheusDown ? [] : Promise.reject(error)));
+  const common = { variables: page.variables, range: page.range, scrapeMs: page.site.config.scrape_interval_seconds * 1000, address, sources: page.site.sources };
+  const annotations = await loadAnnotations(page.kinds, common).catch((error) => (error.prometheusDown ? [] : Promise.reject(error)));
   const panels = page.sections.filter(({ open }) => open).flatMap((section) => section.panels);
   const errors = await Promise.all(panels.map((panel) => panel.load({ ...common, annotations })));
   return errors.find((error) => error?.prometheusDown) ?? null;
@@ -123,7 +132,7 @@ function schedule(page) {
 }
 
 function showTools(page) {
-  const shown = page.variables.filter(({ hide, kind }) => hide !== 2 && kind !== 'constant' && kind !== 'datasource');
+  const shown = page.variables.filter(hasControl);
   const changed = (change) => (value) => {
     change(value);
     update(page, { variables: true });
@@ -131,6 +140,10 @@ function showTools(page) {
   const variables = shown.map((variable) => variableControl(variable, changed((value) => {
     variable.value = value;
   })));
+  const kinds = page.kinds.filter(({ hidden }) => !hidden).map((kind) => annotationControl(kind, (on) => {
+    kind.on = on;
+    update(page);
+  }));
   const range = rangeControl(page.time, changed((time) => {
     page.time = time;
   }));
@@ -143,10 +156,20 @@ function showTools(page) {
     },
   });
   const times = h('div', { class: 'times' }, page.status, range, refresh);
-  keepFocus(() => page.tools.replaceChildren(h('div', { class: 'variables' }, variables), times), page.tools);
+  keepFocus(() => page.tools.replaceChildren(h('div', { class: 'variables' }, variables, kinds), times), page.tools);
   const address = { time: page.time, variables: page.variables };
   const links = dashboardLinks(page.json, page.site.dashboards, makeScope(page.variables, page.range), address);
-  page.links.replaceChildren(...links.map(linkElement));
+  page.links.replaceChildren(...shortened(links).map(linkElement));
+}
+
+/** One Prometheus is no choice; a data source that is not here is worth saying. */
+const hasControl = ({ hide, kind, query }) => hide !== 2 && kind !== 'constant' && !(kind === 'datasource' && query === 'prometheus');
+
+/** What all names begin with, such as "Claw AI: ", is said once, in the dashboard's own title. */
+export function shortened(links) {
+  const [start] = /^[^:]+: /.exec(links[0]?.title ?? '') ?? [''];
+  if (!start || links.length < 2 || !links.every(({ title }) => title.startsWith(start))) return links;
+  return links.map((link) => ({ ...link, title: link.title.slice(start.length) }));
 }
 
 function linkElement({ title, href, blank, tooltip, current }) {

@@ -6,7 +6,7 @@ import { reduce } from './reduce.js';
 import { pattern } from './transform.js';
 import { formatParts } from './units.js';
 
-const MATCHERS = {
+export const MATCHERS = {
   byName: (field, _frame, name) => fieldName(field) === name || field.name === name,
   byNames: (field, _frame, { names = [], mode }) => names.includes(fieldName(field)) !== (mode === 'exclude'),
   byRegexp: (field, _frame, text) => pattern(text).test(fieldName(field)),
@@ -41,7 +41,7 @@ export function configure(frames, settings) {
 }
 
 // Value mappings by type: does it fit, and with which result?
-const MAPPINGS = {
+export const MAPPINGS = {
   value: (value, options) => options[String(value)],
   range: (value, { from, to, result }) =>
     (typeof value === 'number' && value >= (from ?? -Infinity) && value <= (to ?? Infinity) ? result : undefined),
@@ -126,7 +126,7 @@ export function singleValues(frames, { reduceOptions = {} } = {}) {
     return frame.fields.filter((field) => chosen(field) && !field.config?.custom?.hideFrom?.viz).flatMap((field) => {
       if (everyRow) {
         const nameOf = (row) => (names ? String(names.values[row]) : fieldName(field));
-        return field.values.slice(0, limit).map((value, row) => ({ name: nameOf(row), value, field, values: [] }));
+        return field.values.slice(0, limit).map((value, row) => ({ name: nameOf(row), value, field, row, values: [] }));
       }
       return [{ name: fieldName(field), value: reduce(field.values, calcs[0]), field, values: field.values }];
     });

@@ -20,6 +20,7 @@ export function legendName(metric, format, expr, scope = new Map()) {
 
 /** Frames of one query. `target` is the query's JSON, `context` {expr, scope, range, stepMs, many}. */
 export function toFrames(data, target, context) {
+  if (data.resultType === 'streams') return [linesFrame(data.result, target)];
   const series = toSeries(data, context);
   const format = target.format ?? 'time_series';
   if (format === 'table') return [tableFrame(series, target, context)];
@@ -39,6 +40,21 @@ function onGrid(samples, { range, stepMs }) {
   const values = new Array(count).fill(null);
   for (const [at, value] of samples) values[Math.round((at * 1000 - range.from) / stepMs)] = number(value);
   return { times: values.map((_value, index) => range.from + index * stepMs), values };
+}
+
+/** Log lines of all streams, newest first: when, what, and the labels of their stream. */
+function linesFrame(result, target) {
+  const lines = result.flatMap(({ stream, values }) => values.map(([nanoseconds, line]) => ({ time: Number(nanoseconds) / 1e6, line, labels: stream })));
+  lines.sort((a, b) => b.time - a.time);
+  const column = (name, type, pick) => ({ name, type, values: lines.map(pick), labels: {} });
+  return {
+    refId: target.refId,
+    name: target.refId,
+    lines: true,
+    fields: [
+      column('Time', 'time', ({ time }) => time), column('Line', 'string', ({ line }) => line), column('labels', 'other', ({ labels }) => labels),
+    ],
+  };
 }
 
 function seriesFrame({ metric, times, values }, target, { expr, scope }) {

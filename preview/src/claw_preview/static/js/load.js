@@ -2,13 +2,19 @@
 
 import { query, queryRange } from './api.js';
 import { configure } from './fields.js';
-import { legendName, toFrames } from './frames.js';
+import { toFrames } from './frames.js';
 import { parseDuration, queryInterval } from './time.js';
 import { transform } from './transform.js';
 import { interpolate, makeScope, withIntervals } from './variables.js';
 
 /** The queries of a panel that are asked. */
 export const activeTargets = (panel) => (panel.targets ?? []).filter((target) => !target.hide && target.expr?.trim());
+
+/** The kind of data source a query asks. */
+export const sourceOf = (target, panel) => target.datasource?.type ?? panel.datasource?.type ?? 'prometheus';
+
+/** As many log lines as a person may scroll through. */
+const MAX_LINES = 500;
 
 /** The range a panel shows: the page's, or its own "last 24h" and "a week earlier". */
 export function panelRange(panel, range) {
@@ -43,53 +49,35 @@ async function ask(target, panel, { range, scope, width, scrapeMs, signal, many 
     factor: target.intervalFactor,
   });
   const queryScope = withIntervals(scope, intervals);
-  const expr = interpolate(target.expr, queryScope, 'prometheus');
+  const source = KNOWN_SOURCES.has(sourceOf(target, panel)) ? sourceOf(target, panel) : 'prometheus';
+  const expr = interpolate(target.expr, queryScope, source);
   const { stepMs } = intervals;
   const aligned = { from: Math.floor(range.from / stepMs) * stepMs, to: Math.floor(range.to / stepMs) * stepMs };
-  const data = await named(many && target.refId, () => (target.instant && !target.range
-    ? query(expr, { time: range.to / 1000, signal })
-    : queryRange(expr, { start: aligned.from / 1000, end: aligned.to / 1000, step: stepMs / 1000, signal })));
-  return { frames: toFrames(data, target, { expr, scope: queryScope, range: aligned, stepMs, many }), warnings: data.warnings, stepMs };
+  const limit = source === 'loki' ? Math.min(target.maxLines || MAX_LINES, MAX_LINES) : undefined;
+  const span = panel.type === 'logs' ? range : aligned; // lines have no grid; the newest count most
+  const data = await named(many && target.refId, () => (isInstant(target)
+    ? query(expr, { time: range.to / 1000, signal, source })
+    : queryRange(expr, { start: span.from / 1000, end: span.to / 1000, step: stepMs / 1000, limit, signal, source })));
+  const { format, numbered } = shapeOf(target, source);
+  const frames = toFrames(data, { ...target, format }, { expr, scope: queryScope, range: aligned, stepMs, many: many || numbered });
+  return { frames, warnings: data.warnings, stepMs };
 }
+
+const KNOWN_SOURCES = new Set(['prometheus', 'loki']);
+
+/** Loki's queries say it in a word, Prometheus' by two switches. */
+const isInstant = ({ queryType, instant, range }) => queryType === 'instant' || (instant && !range && queryType !== 'range');
+
+/** Grafana makes a table of what Loki counts at one moment, whose last column bears the query's letter. */
+export const shapeOf = (target, source) =>
+  (source === 'loki' && isInstant(target) ? { format: 'table', numbered: true } : { format: target.format, numbered: false });
 
 /** An error says which of several queries it is about. */
 async function named(refId, run) {
   try {
     return await run();
   } catch (error) {
-    if (refId && !error.prometheusDown) error.message = `Query ${refId}: ${error.message}`;
+    if (refId && error.name !== 'AbortError' && !error.prometheusDown) error.message = `Query ${refId}: ${error.message}`;
     throw error;
   }
-}
-
-/** Spans in which an annotation's expression has a value: [{color, from, to, text}]. */
-export async function loadAnnotations(dashboard, { variables, range, signal }) {
-  const wanted = (dashboard.annotations?.list ?? []).filter((item) => item.enable && item.expr);
-  const scope = makeScope(variables, range);
-  const spans = await Promise.all(wanted.map(async (item) => {
-    const stepMs = Math.max(parseDuration(item.step) || 60_000, (range.to - range.from) / 1000);
-    const scoped = withIntervals(scope, { stepMs, rateMs: stepMs * 4 });
-    const seconds = { start: range.from / 1000, end: range.to / 1000, step: stepMs / 1000 };
-    const data = await queryRange(interpolate(item.expr, scoped, 'prometheus'), { ...seconds, signal });
-    return data.result.flatMap(({ metric, values }) => {
-      const look = { color: item.iconColor, text: annotationText(item, metric) };
-      return runs(values, stepMs).map((span) => ({ ...span, ...look }));
-    });
-  }));
-  return spans.flat();
-}
-
-function annotationText({ name, titleFormat, textFormat }, metric) {
-  const parts = [titleFormat || name, textFormat].filter(Boolean).map((format) => legendName(metric, format, name).trim());
-  return parts.filter(Boolean).join(': ');
-}
-
-function runs(values, stepMs) {
-  const spans = [];
-  for (const [at, value] of values.filter(([, number]) => Number(number) > 0)) {
-    const last = spans.at(-1);
-    if (last && at * 1000 - last.to <= stepMs * 1.5) last.to = at * 1000;
-    else spans.push({ from: at * 1000, to: at * 1000 });
-  }
-  return spans;
 }

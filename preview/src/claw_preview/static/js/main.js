@@ -19,7 +19,8 @@ async function start() {
   const [config, { dashboards, broken }] = await Promise.all([getConfig(), getDashboards()]);
   document.querySelector('#source').textContent = config.prometheus_url.replace(/^https?:\/\//, '');
   const uid = /^\/d\/([^/]+)/.exec(location.pathname)?.[1];
-  const site = { config, dashboards, broken, banner };
+  const sources = new Set(config.loki_url ? ['prometheus', 'loki'] : ['prometheus']);
+  const site = { config, sources, dashboards, broken, banner };
   if (uid) await showDashboard(root, decodeURIComponent(uid), site);
   else showHome(root, site);
 }

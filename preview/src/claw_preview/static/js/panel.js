@@ -2,6 +2,7 @@
 
 import { clear } from './chart.js';
 import { h } from './dom.js';
+import { panelLinks } from './links.js';
 import { activeTargets, loadPanel } from './load.js';
 import { PANELS, undrawable } from './panels/index.js';
 import { tip } from './tip.js';
@@ -11,10 +12,11 @@ import { interpolate, makeScope } from './variables.js';
 export function makePanel(json) {
   const title = h('button', { type: 'button', class: 'panel-title', onclick: () => enlarge(element) });
   const note = h('span', { class: 'panel-note', tabindex: '0', hidden: true }, '!');
+  const links = h('span', { class: 'panel-links' });
   const body = h('div', { class: 'panel-body' });
   const element = h('section', { class: 'panel', 'data-state': 'loading', 'data-type': json.type, 'data-id': json.id },
-    h('header', {}, title, json.description && tip(h('span', { class: 'panel-info', tabindex: '0' }, 'i'), json.description), note), body);
-  const panel = { json, element, body, title, note, memory: { hidden: new Set() }, last: null, abort: null, failed: null, drawing: Promise.resolve() };
+    h('header', {}, title, json.description && tip(h('span', { class: 'panel-info', tabindex: '0' }, 'i'), json.description), links, note), body);
+  const panel = { json, element, body, title, links, note, memory: { hidden: new Set() }, last: null, abort: null, failed: null, drawing: Promise.resolve() };
   const observer = new ResizeObserver(() => requestAnimationFrame(() => redraw(panel)));
   observer.observe(body);
   tip(note, '');
@@ -37,8 +39,8 @@ export function closeEnlarged(event) {
 /** Ask and draw. Gives the error, or null. */
 async function load(panel, context) {
   setTitle(panel, context);
-  const reason = undrawable(panel.json);
-  if (reason) return message(panel, 'undrawable', 'Not drawn here', reason);
+  const reason = undrawable(panel.json, context.sources);
+  if (reason) return message(panel, 'undrawable', reason.head, reason.detail);
   panel.abort?.abort();
   panel.abort = new AbortController();
   panel.element.setAttribute('aria-busy', 'true');
@@ -57,11 +59,17 @@ async function load(panel, context) {
   }
 }
 
-function setTitle({ json, title, element }, { variables, range }) {
-  const text = interpolate(json.title ?? '', makeScope(variables, range), 'title');
+function setTitle({ json, title, links, element }, { variables, range, address }) {
+  const scope = makeScope(variables, range);
+  const text = interpolate(json.title ?? '', scope, 'title');
   title.textContent = text;
+  title.title = text;
+  links.replaceChildren(...panelLinks(json, scope, address).map(linkElement));
   element.setAttribute('aria-label', text);
 }
+
+const linkElement = ({ title, href, blank }) =>
+  h('a', { href, title, target: blank ? '_blank' : null, rel: 'noreferrer' }, h('span', {}, title), ' ↗');
 
 /** Draw what was last asked, one drawing after the other: a resize may come during one. Gives the error, or null. */
 function redraw(panel) {

@@ -8,7 +8,7 @@ const mean = orNull((values) => sum(values) / values.length);
 const max = orNull((values) => values.reduce((a, b) => Math.max(a, b)));
 const min = orNull((values) => values.reduce((a, b) => Math.min(a, b)));
 
-const CALCULATIONS = {
+export const CALCULATIONS = {
   lastNotNull: (values) => present(values).at(-1) ?? null,
   last: (values) => values.at(-1) ?? null,
   firstNotNull: (values) => present(values)[0] ?? null,

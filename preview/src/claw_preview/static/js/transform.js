@@ -225,7 +225,7 @@ function filterByValue(frames, { filters = [], match = 'any', type = 'include' }
   });
 }
 
-const TRANSFORMATIONS = {
+export const TRANSFORMATIONS = {
   merge, organize, joinByField, seriesToColumns: joinByField, filterFieldsByName, renameByRegex, sortBy, limit, reduce: reduceRows,
   labelsToFields, calculateField, groupBy, filterByValue,
 };

@@ -151,6 +151,9 @@ export function unitOf(id) {
   return custom ? custom[1](id.slice(custom[0].length)) : plain(` ${id}`);
 }
 
+/** Whether a unit has its own way of being written. */
+export const isUnit = (id) => Object.hasOwn(UNITS, id) || CUSTOM.some(([prefix]) => id.startsWith(prefix));
+
 /** Decimals that show about three significant figures. */
 export function autoDecimals(value) {
   if (!Number.isFinite(value) || value === 0 || Number.isInteger(value)) return 0;
@@ -175,7 +178,8 @@ export function formatValue(value, id, decimals) {
   return prefix + text + suffix;
 }
 
-const TIME_STEPS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800];
+const TIME_STEPS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
+  1_209_600, 2_419_200, 6_048_000, 12_096_000, 31_536_000, 63_072_000, 157_680_000, 315_360_000];
 
 function niceStep(wanted, unit) {
   if (unit.time && wanted * unit.time > 30) {

@@ -28,6 +28,10 @@ const FORMATS = {
 
 // How a plain `$name` is written, by what the text is for.
 const PURPOSES = {
+  loki(variable, values) {
+    if (variable.kind === 'builtin' || variable.kind === 'interval') return values.join(',');
+    return variable.multi || variable.includeAll ? group(values.map(escapeRegex)) : values[0] ?? '';
+  },
   prometheus(variable, values) {
     if (variable.kind === 'builtin' || variable.kind === 'interval') return values.join(',');
     return variable.multi || variable.includeAll ? group(values.map(escapeRegex)) : escapeString(values[0] ?? '');
@@ -45,7 +49,7 @@ export function selected(variable) {
 }
 
 /**
- * Put values in place of $name, ${name:format} and [[name]]; `purpose`: prometheus, title, url or text.
+ * Put values in place of $name, ${name:format} and [[name]]; `purpose`: prometheus, loki, title, url or text.
  * A name nobody knows stays as it is.
  */
 export function interpolate(text, scope, purpose = 'text') {
@@ -91,6 +95,7 @@ export function withIntervals(scope, { stepMs, rateMs }) {
     ...scope,
     ['__interval', builtin(formatDuration(stepMs))],
     ['__interval_ms', builtin(stepMs)],
+    ['__auto', builtin(formatDuration(stepMs))],
     ['__rate_interval', builtin(formatDuration(rateMs))],
     ['__rate_interval_ms', builtin(rateMs)],
   ]);
@@ -121,7 +126,8 @@ function queryText({ query, definition, type }) {
   if (typeof query === 'string') return query;
   if (!query) return definition ?? '';
   if (query.query) return query.query;
-  const metric = query.metric ? `${query.metric}, ` : '';
+  const from = query.metric || query.stream;
+  const metric = from ? `${from}, ` : '';
   return type === 'query' && query.label ? `label_values(${metric}${query.label})` : definition ?? '';
 }
 
@@ -163,11 +169,14 @@ function order(options, sort) {
 }
 
 // Where each kind of variable has its choices from.
-const RESOLVERS = {
-  query: async (variable, scope, ask) => queryOptions(await ask(interpolate(variable.query, scope, 'prometheus')), variable),
+export const RESOLVERS = {
+  query: async (variable, scope, { ask }) => {
+    const source = sourceOf(variable);
+    return queryOptions(await ask(interpolate(variable.query, scope, source), source), variable);
+  },
   custom: (variable) => customOptions(variable.query),
   interval: (variable, scope) => intervalOptions(variable, scope),
-  datasource: (variable) => (variable.query === 'prometheus' ? [{ text: 'Prometheus', value: 'prometheus' }] : [{ text: 'none here', value: '' }]),
+  datasource: ({ query }) => [{ text: SOURCE_NAMES[query] ?? query, value: query }],
   constant: (variable) => [{ text: variable.query, value: variable.query }],
   textbox: (variable) => [{ text: variable.value[0] ?? variable.query, value: variable.value[0] ?? variable.query }],
 };
@@ -180,10 +189,17 @@ function intervalOptions({ query, json }, scope) {
   return [{ text: `auto (${auto})`, value: auto }, ...options];
 }
 
-/** Find the choices of a variable and keep its value among them; `ask` sends a variable query. */
-export async function resolve(variable, scope, ask) {
+/** The kind of data source a variable's choices come from. */
+const sourceOf = ({ kind, query, json }) => (kind === 'datasource' ? query : (kind === 'query' && json.datasource?.type) || 'prometheus');
+
+/** How the sources a page can have are called. */
+export const SOURCE_NAMES = { prometheus: 'Prometheus', loki: 'Loki' };
+
+/** Find the choices of a variable and keep its value among them. `site`: {sources (types that are here), ask(query, source)}. */
+export async function resolve(variable, scope, site) {
   const resolver = RESOLVERS[variable.kind];
-  variable.options = resolver ? await resolver(variable, scope, ask) : [];
+  variable.needs = site.sources.has(sourceOf(variable)) ? null : sourceOf(variable);
+  variable.options = resolver && !variable.needs ? await resolver(variable, scope, site) : [];
   if (variable.kind !== 'textbox') keepValue(variable);
   else variable.value = [variable.options[0].value];
 }
@@ -208,7 +224,7 @@ export function readAddress(variables, parameters) {
 export function writeAddress(variables, parameters) {
   for (const variable of variables) {
     parameters.delete(`var-${variable.name}`);
-    if (variable.hide === 2 || variable.kind === 'constant') continue;
+    if (variable.json?.skipUrlSync || variable.kind === 'constant') continue; // a hidden one is handed on: it was chosen elsewhere
     for (const value of variable.value) parameters.append(`var-${variable.name}`, value);
   }
 }

@@ -3,6 +3,7 @@
 import { withAlpha } from '../colors.js';
 import { h } from '../dom.js';
 import { fieldBounds, scaleOf, shareOf, singleValues } from '../fields.js';
+import { linkedItem } from '../links.js';
 
 export function draw(body, view) {
   const options = view.panel.options ?? {};
@@ -11,11 +12,13 @@ export function draw(body, view) {
   const found = fieldBounds(items.map(({ field, value }) => ({ ...field, values: [value] })));
   const flat = body.clientWidth > body.clientHeight * 2.6 && items.length < 9;
   const upright = options.orientation === 'vertical' || (options.orientation !== 'horizontal' && flat);
-  body.replaceChildren(h('div', { class: upright ? 'bars upright' : 'bars' }, items.map((item) => bar(item, found, options, upright))));
+  body.replaceChildren(h('div', { class: upright ? 'bars upright' : 'bars' }, items.map((item) => bar(item, found, view, upright))));
   return 'drawn';
 }
 
-function bar({ name, value, field, shown }, found, { displayMode = 'gradient', showUnfilled = true }, upright) {
+function bar(item, found, view, upright) {
+  const { name, value, field, shown } = item;
+  const { displayMode = 'gradient', showUnfilled = true } = view.panel.options ?? {};
   const scale = scaleOf(field, found);
   const share = shareOf(value, scale);
   const text = shown.prefix + shown.text + shown.suffix;
@@ -24,7 +27,7 @@ function bar({ name, value, field, shown }, found, { displayMode = 'gradient', s
     background: displayMode === 'gradient' ? gradient(field, shown.color, { scale, share, upright }) : withAlpha(shown.color, 0.55),
     'border-color': shown.color,
   };
-  return h('div', { class: 'bar', title: `${name}: ${text}` },
+  return linkedItem(item, view, { class: 'bar', title: `${name}: ${text}` },
     h('div', { class: 'bar-name' }, name),
     h('div', { class: showUnfilled ? 'bar-track' : 'bar-track bare' }, h('div', { class: 'bar-fill', style })),
     h('div', { class: 'bar-value', style: { color: shown.color } }, text));

@@ -3,6 +3,7 @@
 import { cssColor } from '../colors.js';
 import { h, s } from '../dom.js';
 import { scaleOf, shareOf, singleValues } from '../fields.js';
+import { linkedItem } from '../links.js';
 import { fitting, tiles } from './stat.js';
 
 const START = -Math.PI * 1.18;
@@ -15,15 +16,17 @@ export function draw(body, view) {
   const named = items.length > 1;
   const [columns] = tiles(items.length, body, 'auto', 1.25);
   const style = { 'grid-template-columns': `repeat(${columns}, 1fr)` };
-  body.replaceChildren(h('div', { class: 'gauges', style }, items.map((item) => gauge(item, named, view.panel.options ?? {}))));
+  body.replaceChildren(h('div', { class: 'gauges', style }, items.map((item) => gauge(item, named, view))));
   return 'drawn';
 }
 
-function gauge({ name, value, field, shown }, named, { showThresholdMarkers = true }) {
+function gauge(item, named, view) {
+  const { name, value, field, shown } = item;
+  const { showThresholdMarkers = true } = view.panel.options ?? {};
   const scale = scaleOf(field);
   const share = shareOf(value, scale);
   const text = shown.prefix + shown.text + shown.suffix;
-  return h('div', { class: 'gauge', title: `${name}: ${text}` },
+  return linkedItem(item, view, { class: 'gauge', title: `${name}: ${text}` },
     s('svg', { viewBox: '4 5 192 153', role: 'img', 'aria-label': `${name}: ${text}` },
       s('path', { d: arc(78, 0, 1), class: 'gauge-track' }),
       share > 0 && s('path', { d: arc(78, 0, share), class: 'gauge-value', stroke: shown.color }),

@@ -1,7 +1,9 @@
 // How values spread over time: one line per bucket, brighter where more are.
 
+import { annotationMarks, annotationShapes, MARK_AXIS } from '../annotations.js';
 import { axisRoom, chartArea, LABELS, plain, plot, timeAxis } from '../chart.js';
 import { blend, SCHEMES } from '../colors.js';
+import { h } from '../dom.js';
 import { displayText, seriesOf } from '../fields.js';
 import { plotTime } from '../time.js';
 import { formatValue } from '../units.js';
@@ -16,8 +18,8 @@ export async function draw(body, view) {
   const visible = (value) => typeof value === 'number' && Math.abs(value) > least;
   if (!series.some(({ field }) => field.values.some(visible))) return 'empty';
   const rows = withoutEmptyEnds(series.map((item, index) => row(item, index, series, view.panel.options ?? {})), visible);
-  const area = chartArea(body, null);
-  await plot(area, [cells(rows, visible, view, area)], layout(rows, view, area));
+  const area = chartArea(body, view.panel.options?.legend?.show === false ? null : scale(rows, visible, view));
+  await plot(area, [cells(rows, visible, view, area), ...annotationMarks(view)], layout(rows, view, area));
   return 'drawn';
 }
 
@@ -36,11 +38,23 @@ function row({ name, times, field }, index, all, { yAxis = {} }) {
   return { name: `${below === undefined ? '0' : text(below)} – ${text(bound)}`, label: text(bound), times, field };
 }
 
+/** Which colour is how much: a strip from the least to the most that is shown. */
+function scale(rows, visible, view) {
+  const values = rows.flatMap(({ field }) => field.values.filter(visible));
+  const text = (value) => cellText(value, rows[0].field, view);
+  const colors = schemeOf(view).join(', ');
+  return h('div', { class: 'legend scale' }, text(Math.min(...values)), h('i', { style: { background: `linear-gradient(90deg, ${colors})` } }), text(Math.max(...values)));
+}
+
+function schemeOf({ panel }) {
+  const { scheme, reverse } = panel.options?.color ?? {};
+  const colors = SCHEMES[scheme] ?? SCHEMES.Oranges;
+  return reverse ? [...colors].reverse() : colors;
+}
+
 function cells(rows, visible, view, area) {
   const { color = {}, cellGap = 1 } = view.panel.options ?? {};
   const power = color.scale === 'linear' ? 1 : color.exponent ?? 0.5;
-  const colors = SCHEMES[color.scheme] ?? SCHEMES.Oranges;
-  const ordered = color.reverse ? [...colors].reverse() : colors;
   return {
     type: 'heatmap',
     x: rows[0].times.map(plotTime),
@@ -49,7 +63,7 @@ function cells(rows, visible, view, area) {
     z: rows.map(({ field }) => field.values.map((value) => (visible(value) ? value ** power : null))),
     customdata: rows.map(({ name, field }) => field.values.map((value) => `${plain(name)}: <b>${plain(cellText(value, field, view))}</b>`)),
     hovertemplate: '%{x|%H:%M:%S}<br>%{customdata}<extra></extra>',
-    colorscale: Array.from({ length: STEPS + 1 }, (_none, step) => [step / STEPS, blend(ordered, step / STEPS)]),
+    colorscale: Array.from({ length: STEPS + 1 }, (_none, step) => [step / STEPS, blend(schemeOf(view), step / STEPS)]),
     showscale: false,
     // Cells that are hardly wider than a gap would vanish in it.
     xgap: area.clientWidth / rows[0].times.length > 5 ? Math.min(1, cellGap) : 0,
@@ -67,7 +81,8 @@ function layout(rows, view, area) {
     longest: Math.max(...texts.map((text) => text.length)),
   };
   const margin = { l: axisRoom(axis), r: 10, t: 8, b: 22 };
-  return { margin, hovermode: 'closest', xaxis: { ...timeAxis(view.range, area.clientWidth - margin.l), showgrid: false }, yaxis: axis };
+  const xaxis = { ...timeAxis(view.range, area.clientWidth - margin.l), showgrid: false };
+  return { margin, hovermode: 'closest', xaxis, yaxis: axis, ...MARK_AXIS, shapes: annotationShapes(view, 'above') };
 }
 
 function cellText(value, field, { panel }) {

@@ -3,6 +3,7 @@
 import { cssColor, readableOn, withAlpha } from '../colors.js';
 import { h, s } from '../dom.js';
 import { singleValues } from '../fields.js';
+import { linkedItem } from '../links.js';
 
 const WIDTH_OF_LETTER = 0.58;
 
@@ -11,9 +12,9 @@ export function draw(body, view) {
   const items = singleValues(view.frames, options);
   if (!items.some(({ value }) => value !== null)) return 'empty';
   const [columns, rows] = tiles(items.length, body, options.orientation);
-  const box = { width: body.clientWidth / columns, height: body.clientHeight / rows };
+  const box = { width: body.clientWidth / columns, height: body.clientHeight / rows, many: items.length > 1, longest: Math.max(...items.map(({ name }) => name.length)) };
   const style = { 'grid-template-columns': `repeat(${columns}, 1fr)`, 'grid-template-rows': `repeat(${rows}, 1fr)` };
-  body.replaceChildren(h('div', { class: 'stats', style }, items.map((item) => tile(item, box, options, items.length > 1))));
+  body.replaceChildren(h('div', { class: 'stats', style }, items.map((item) => tile(item, box, options, view))));
   return 'drawn';
 }
 
@@ -31,8 +32,9 @@ export function tiles(count, { clientWidth: width, clientHeight: height }, orien
   return best;
 }
 
-function tile(item, box, { colorMode = 'value', graphMode = 'none', textMode = 'auto', justifyMode = 'auto' }, many) {
+function tile(item, box, { colorMode = 'value', graphMode = 'none', textMode = 'auto', justifyMode = 'auto' }, view) {
   const { shown } = item;
+  const many = box.many;
   const withName = textMode === 'value_and_name' || textMode === 'name' || (textMode === 'auto' && many);
   const withValue = textMode !== 'name' && textMode !== 'none';
   const filled = colorMode.startsWith('background');
@@ -44,8 +46,8 @@ function tile(item, box, { colorMode = 'value', graphMode = 'none', textMode = '
   const background = filled ? `linear-gradient(120deg, ${shown.color}, ${withAlpha(shown.color, 0.78)})` : undefined;
   const centered = justifyMode === 'center' || (justifyMode === 'auto' && !graph && !many);
   const layout = ['stat', !graph && 'middle', centered && 'center'].filter(Boolean).join(' ');
-  const nameStyle = { 'font-size': `${Math.max(11, Math.min(16, size * 0.42))}px`, color: filled ? ink : undefined };
-  return h('div', { class: layout, style: { background, color: ink }, title: `${item.name}: ${text}` },
+  const nameStyle = { 'font-size': `${Math.max(11, Math.min(16, size * 0.42, (box.width - 24) / (box.longest * WIDTH_OF_LETTER)))}px`, color: filled ? ink : undefined };
+  return linkedItem(item, view, { class: layout, style: { background, color: ink }, title: `${item.name}: ${text}` },
     graph && sparkline(item, filled ? readableOn(shown.color) : ink),
     withName && h('div', { class: 'stat-name', style: nameStyle }, item.name),
     withValue && h('div', { class: 'stat-value', style: { 'font-size': `${size}px` } },

@@ -4,7 +4,7 @@ import { readableOn, withAlpha } from '../colors.js';
 import { h } from '../dom.js';
 import { display, fieldBounds, scaleOf, shareOf } from '../fields.js';
 import { fieldName, frameLength } from '../frames.js';
-import { fillLink } from '../links.js';
+import { valueLinks } from '../links.js';
 import { CALCULATION_NAMES, reduce } from '../reduce.js';
 import { fullTime } from '../time.js';
 import { compare } from '../transform.js';
@@ -21,7 +21,7 @@ export function draw(body, view) {
   const scrolled = body.querySelector('.grid')?.scrollTop ?? 0;
   const element = h('div', { class: `grid ${options.cellHeight ?? 'sm'}` }, h('table', {},
     options.showHeader === false ? null : head(fields, sort, view),
-    h('tbody', {}, rows.slice(0, MAX_ROWS).map((row) => line(fields, row, view))),
+    h('tbody', {}, rows.slice(0, MAX_ROWS).map((row) => line(fields, row, { ...view, columns: frame.fields }))),
     footer(fields, options.footer)));
   body.replaceChildren(element);
   element.scrollTop = scrolled;
@@ -60,8 +60,8 @@ function head(fields, sort, view) {
       view.memory.sort = { name, desc: state === 'none' ? field.type === 'number' : state === 'ascending' };
       view.redraw();
     };
-    const width = field.config?.custom?.width;
-    return h('th', { 'aria-sort': state, style: { 'text-align': alignment(field), width: width && `${width}px` } },
+    const { width, minWidth } = field.config?.custom ?? {};
+    return h('th', { 'aria-sort': state, style: { 'text-align': alignment(field), width: width && `${width}px`, 'min-width': minWidth && `${minWidth}px` } },
       h('button', { type: 'button', onclick }, name, state === 'none' ? '' : sort.desc ? ' ↓' : ' ↑'));
   };
   return h('thead', {}, h('tr', {}, fields.map(cell)));
@@ -108,10 +108,9 @@ function gauge(field, { color, value }, text) {
 }
 
 function linked(content, field, fields, row, view) {
-  const [link] = field.config?.links ?? [];
-  if (!link?.url) return content;
-  const href = fillLink(link.url, { scope: view.scope, address: view.address, fields, field, row });
-  return h('a', { href, title: link.title, target: link.targetBlank ? '_blank' : null, rel: 'noreferrer' }, content);
+  const [link] = valueLinks(field, { scope: view.scope, address: view.address, fields: view.columns ?? fields, field, row });
+  if (!link) return content;
+  return h('a', { href: link.href, title: link.title, target: link.blank ? '_blank' : null, rel: 'noreferrer' }, content);
 }
 
 function footer(fields, { show, reducer = [], fields: wanted } = {}) {

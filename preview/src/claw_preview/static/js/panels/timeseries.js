@@ -1,15 +1,23 @@
 // Lines, bars and points over time.
 
-import { axisRoom, chartArea, padded, plain, plot, timeAxis, valueAxis } from '../chart.js';
-import { cssColor, valueColor, withAlpha } from '../colors.js';
+import { annotationMarks, annotationShapes, MARK_AXIS } from '../annotations.js';
+import { axisRoom, chartArea, padded, plain, plot, timeAxis, valueAxis, withEdges } from '../chart.js';
+import { valueColor, withAlpha } from '../colors.js';
 import { seriesOf } from '../fields.js';
 import { attachHover } from '../hover.js';
 import { legend } from '../legend.js';
+import { valueLinks } from '../links.js';
 import { reduce } from '../reduce.js';
 import { plotTime } from '../time.js';
 
 const SHAPES = { linear: 'linear', smooth: 'spline', stepBefore: 'vh', stepAfter: 'hv' };
 const DASHES = { dash: 'dash', dot: 'dot', solid: 'solid' };
+
+/** Strokes and gaps in pixels, as given or by name; one number is both. */
+function dashOf({ lineStyle: { fill, dash } = {} }) {
+  if (fill !== 'dash' || !dash?.length) return DASHES[fill] ?? 'solid';
+  return (dash.length === 1 ? [dash[0], dash[0]] : dash).map((length) => `${length}px`).join(',');
+}
 
 export async function draw(body, view) {
   const series = prepare(seriesOf(view.frames));
@@ -26,10 +34,11 @@ export async function draw(body, view) {
   return 'drawn';
 }
 
-function hoverView({ panel, range, annotations = [] }, shown, axes, { margin }) {
+function hoverView({ panel, range, annotations = [], scope, address }, shown, axes, { margin }) {
   const items = shown.map((item) => ({ ...item, right: axes.isRight(item) }));
-  const marks = annotations.map((item) => ({ ...item, color: cssColor(item.color) }));
-  return { range, margin, axes, items, annotations: marks, ...panel.options?.tooltip };
+  const linksOf = ({ times, field }, row) =>
+    valueLinks(field, { scope, address, row, fields: [{ name: 'Time', type: 'time', values: times, labels: {} }, field] });
+  return { range, margin, axes, items, annotations, linksOf, ...panel.options?.tooltip };
 }
 
 function prepare(series) {
@@ -129,12 +138,7 @@ function strokes({ custom, color, data }) {
   const markers = points || alone.some(Boolean);
   return {
     mode: custom.drawStyle === 'points' ? 'markers' : markers ? 'lines+markers' : 'lines',
-    line: {
-      color,
-      width: custom.lineWidth ?? 1.4,
-      shape: SHAPES[custom.lineInterpolation] ?? 'linear',
-      dash: DASHES[custom.lineStyle?.fill] ?? 'solid',
-    },
+    line: { color, width: custom.lineWidth ?? 1.4, shape: SHAPES[custom.lineInterpolation] ?? 'linear', dash: dashOf(custom) },
     ...(markers ? { marker: { color, size: points ? custom.pointSize ?? 5 : alone.map((single) => (single ? 4 : 0)) } } : {}),
     connectgaps: Boolean(custom.spanNulls),
   };
@@ -166,9 +170,9 @@ function layout(view, shown, axes, area) {
     barmode: shown.some(({ stack }) => stack) ? 'relative' : 'overlay',
     bargap: 0.15,
     xaxis: timeAxis(view.range, area.clientWidth - margin.l - margin.r),
-    yaxis: left ?? { visible: false, fixedrange: true },
-    ...(axes.right ? { yaxis2: { ...axes.right, overlaying: 'y', side: 'right', showgrid: !left } } : {}),
-    yaxis9: { range: [0, 1], overlaying: 'y', visible: false, fixedrange: true },
+    yaxis: left ? { ...left, range: withEdges(left.range, area.clientHeight - 30) } : { visible: false, fixedrange: true },
+    ...(axes.right ? { yaxis2: { ...axes.right, range: withEdges(axes.right.range, area.clientHeight - 30), overlaying: 'y', side: 'right', showgrid: !left } } : {}),
+    ...MARK_AXIS,
     shapes: [...thresholdShapes(shown, axes), ...annotationShapes(view)],
   };
 }
@@ -190,27 +194,4 @@ function thresholdShapes(shown, axes) {
   const dash = mode.startsWith('dashed') ? 'dash' : 'solid';
   const line = (color) => ({ color: withAlpha(color, 0.75), width: 1.2, dash });
   return [...areas, ...inside.map(({ value, color }) => ({ ...common, type: 'line', y0: value, y1: value, line: line(color) }))];
-}
-
-/** What happened (such as firing alerts), as bands and lines behind the series. */
-function annotationShapes({ annotations = [] }) {
-  const common = { yref: 'paper', y0: 0, y1: 1, layer: 'below' };
-  return annotations.flatMap(({ from, to, color }) => [
-    { ...common, type: 'rect', x0: plotTime(from), x1: plotTime(to), fillcolor: withAlpha(color, 0.07), line: { width: 0 } },
-    { ...common, type: 'line', x0: plotTime(from), x1: plotTime(from), line: { color: withAlpha(color, 0.8), width: 1, dash: 'dot' } },
-  ]);
-}
-
-/** A small mark at the foot of each. */
-function annotationMarks({ annotations = [] }) {
-  if (!annotations.length) return [];
-  return [{
-    type: 'scatter',
-    mode: 'markers',
-    name: '',
-    yaxis: 'y9',
-    x: annotations.map(({ from }) => plotTime(from)),
-    y: annotations.map(() => 0.03),
-    marker: { symbol: 'triangle-up', size: 8, color: annotations.map(({ color }) => cssColor(color)) },
-  }];
 }
