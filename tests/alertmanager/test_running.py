@@ -57,6 +57,16 @@ BURN = {
 }
 LEAK = BURN | {"alertname": "HttpAvailabilityBudgetLeak", "severity": "warning"}
 FIRST_TOKEN = {"alertname": "AiFirstTokenSlow", "severity": "warning", "job": "app"}
+PROVIDER = {"alertname": "AiProviderDown", "severity": "critical", "job": "app", "provider": "zhipu"}
+MODEL = PROVIDER | {"alertname": "AiProviderErrorsHigh", "severity": "warning", "model": "glm-4"}
+QUOTA = PROVIDER | {"alertname": "AiQuotaExhausted"}
+KEY = PROVIDER | {"alertname": "AiCredentialsRejected"}
+CANARY = MODEL | {"alertname": "AiCanaryFailing", "job": "exporter"}
+LIMITED = MODEL | {"alertname": "AiRateLimited"}
+HEADROOM = MODEL | {"alertname": "AiRateLimitHeadroomLow", "kind": "tokens"}
+FALLBACK = MODEL | {"alertname": "AiFallbackActive"}
+RETRIES = PROVIDER | {"alertname": "AiRetryAmplification", "severity": "warning"}
+ANSWERS = BURN | {"alertname": "AiAnswerBudgetBurn", "slo": "ai_answers"}
 
 
 def apart(labels: dict[str, str], case: int) -> dict[str, str]:
@@ -155,6 +165,23 @@ def without(labels: dict[str, str], *names: str) -> dict[str, str]:
         ),
         pytest.param(POSTGRES, REDIS, False, id="one database does not mute another"),
         pytest.param(POSTGRES, BURN, False, id="what users feel is never muted by a cause"),
+        pytest.param(PROVIDER, MODEL, True, id="a provider down mutes the errors of its models"),
+        pytest.param(
+            PROVIDER, MODEL | {"provider": "openai"}, False, id="not those of another provider's models"
+        ),
+        pytest.param(PROVIDER, MODEL | {"job": "other"}, False, id="not what another application sees"),
+        pytest.param(PROVIDER, QUOTA, False, id="an empty account is another fault"),
+        pytest.param(PROVIDER, KEY, False, id="so is a key that is refused"),
+        pytest.param(PROVIDER, CANARY, True, id="the canary of the same provider, whosever it is"),
+        pytest.param(PROVIDER, ANSWERS, False, id="not that people get no answer"),
+        pytest.param(QUOTA, FALLBACK, True, id="an empty account explains the fallbacks"),
+        pytest.param(LIMITED, HEADROOM, True, id="a limit that is reached is not near any more"),
+        pytest.param(LIMITED, FALLBACK, True, id="too many requests explain the fallbacks"),
+        pytest.param(LIMITED, RETRIES, True, id="and what is tried again"),
+        pytest.param(LIMITED, RETRIES | {"provider": "openai"}, False, id="but not at another provider"),
+        pytest.param(MODEL, FALLBACK, True, id="so do failures of the same model"),
+        pytest.param(MODEL, FALLBACK | {"model": "glm-4-flash"}, False, id="not those of another"),
+        pytest.param(LIMITED, HEADROOM | {"model": "glm-4-flash"}, False, id="but that of another model is"),
     ],
 )
 def test_inhibition(

@@ -1,0 +1,1 @@
+"""Carries Alertmanager's notifications to chat bots, and notices when heartbeats stop."""
