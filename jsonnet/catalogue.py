@@ -1,7 +1,7 @@
 """Which metrics exist, and which labels each of them has.
 
-Three sources: ``exporter/metrics.json`` (ours), ``jsonnet/vendor-metrics.json`` (captured from the exporters
-beside ours) and what Prometheus makes itself (``up``, ``ALERTS``, ``scrape_*``).
+Three sources: ``exporter/metrics.json`` and ``relay/metrics.json`` (ours), ``jsonnet/vendor-metrics.json``
+(captured from the exporters beside ours) and what Prometheus makes itself (``up``, ``ALERTS``, ``scrape_*``).
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ class Catalogue:
         self._series = dict(series)
 
     @classmethod
-    def load(cls, ours: Path, vendors: Path) -> Catalogue:
-        """Read the two files; a missing or malformed one raises ``OSError`` or ``ValueError``."""
+    def load(cls, *files: Path) -> Catalogue:
+        """Read the files; a missing or malformed one raises ``OSError`` or ``ValueError``."""
         series = {name: Series("gauge", TARGET_LABELS) for name in SYNTHETIC}
         series |= {name: Series("gauge", None) for name in OPEN}
-        for path in (vendors, ours):
+        for path in files:
             for name, entry in json.loads(path.read_text(encoding="utf-8")).items():
                 series |= dict(_expand(name, entry))
         return cls(series)

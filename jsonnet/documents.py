@@ -1,4 +1,4 @@
-"""Turn evaluated documents into text: YAML with a mark in its first line, JSON in its description."""
+"""Turn evaluated documents into text: a mark in the first line, in JSON in its description."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def render(path: str, source: str, document: dict[str, Any]) -> str:
         document: What Jsonnet evaluated to.
 
     Raises:
-        ValueError: The ending is neither ``.yml`` nor ``.json``.
+        ValueError: The ending is none of ``.yml``, ``.json`` and ``.tmpl``.
     """
     if path.endswith(".yml"):
         body = yaml.dump(document, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=1_000_000)
@@ -51,11 +51,13 @@ def render(path: str, source: str, document: dict[str, Any]) -> str:
     if path.endswith(".json"):
         words = f"{document['description']} Generated from {source}, do not edit: make generate."
         return json.dumps(document | {"description": words}, indent=2, ensure_ascii=False) + "\n"
-    raise ValueError(f"{path} is neither .yml nor .json")
+    if path.endswith(".tmpl"):
+        return f"{{{{/* generated from {source}, do not edit: make generate */}}}}\n{document['text']}"
+    raise ValueError(f"{path} is none of .yml, .json and .tmpl")
 
 
 def is_generated(text: str) -> bool:
     """Return whether a text carries the mark."""
-    if text.startswith("{"):
+    if text.startswith("{\n"):
         return bool(MARK.search(str(json.loads(text).get("description", ""))))
     return bool(MARK.search(text.partition("\n")[0]))

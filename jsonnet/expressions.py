@@ -1,4 +1,4 @@
-"""Find every PromQL expression in what is generated, and have each judged.
+"""Find every PromQL and LogQL expression in what is generated, and have each judged.
 
 Rules, alerts, alert texts, panels, legends, dashboard variables and annotations are looked at. A recording
 rule's labels are worked out from its expression, so that what reads the recording is checked as well.
@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import logql
 from catalogue import did_you_mean
 from promql import Judge, known
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
     from catalogue import Catalogue, Labels
 
-DURATIONS: Final = {"__rate_interval": "5m", "__interval": "1m", "__range": "1h"}
+DURATIONS: Final = {"__rate_interval": "5m", "__interval": "1m", "__range": "1h", "__auto": "1m"}
 """What stands for Grafana's own variables while an expression is judged."""
 NUMBERS: Final = frozenset({"__range_s", "__range_ms", "__interval_ms", "__from", "__to"})
-VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::\w+)?\}|([A-Za-z_]\w*))")
 LEGEND: Final = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 ALERT_LABEL: Final = re.compile(r"\$labels\.(\w+)")
 LABEL_VALUES: Final = re.compile(r"label_values\((?:(?P<expr>.+),\s*)?(?P<label>\w+)\)", re.DOTALL)
@@ -35,12 +36,13 @@ class Use:
 
     Attributes:
         place: File and panel, alert, record, variable or annotation.
-        expression: PromQL, with Grafana's variables still in it.
+        expression: PromQL (LogQL where ``of_logs``), with Grafana's variables still in it.
         labels: Label names that something beside the expression reads from its result.
         record: Name that the result is stored under, if any.
         added: Labels that the rule adds to the result.
         variables: Names of the dashboard's variables; nothing where it is not a dashboard.
         labels_only: The values of the result do not matter, only its labels.
+        of_logs: It is LogQL.
     """
 
     place: str
@@ -50,6 +52,7 @@ class Use:
     added: frozenset[str] = frozenset()
     variables: frozenset[str] | None = None
     labels_only: bool = False
+    of_logs: bool = False
 
 
 def find(documents: Mapping[str, Mapping[str, Any]]) -> list[Use]:
@@ -83,7 +86,10 @@ def _problems(use: Use, judge: Judge) -> Iterator[str]:
     """Yield what is wrong with one use."""
     if use.variables is not None:
         yield from _unknown_variables(use.expression, use.variables)
-    labels, found = judge.judge(substitute(use.expression), labels_only=use.labels_only)
+    expression = substitute(use.expression)
+    labels, found = (
+        logql.judge(expression) if use.of_logs else judge.judge(expression, labels_only=use.labels_only)
+    )
     yield from found
     yield from _unknown_labels(use, labels)
 
@@ -135,12 +141,13 @@ def _of_dashboard(path: str, dashboard: Mapping[str, Any]) -> Iterator[Use]:
     variables = frozenset(one["name"] for one in dashboard["templating"]["list"])
     for panel in panels(dashboard):
         for target in panel.get("targets", []):
-            if is_prometheus(target):
+            if "expr" in target:
                 yield Use(
                     place=f"{path}: panel {panel['title']!r}",
                     expression=target["expr"],
                     labels=tuple(dict.fromkeys(LEGEND.findall(target.get("legendFormat", "")))),
                     variables=variables,
+                    of_logs=not is_prometheus(target),
                 )
     for variable in dashboard["templating"]["list"]:
         yield from _of_variable(f"{path}: variable ${variable['name']}", variable, variables)
@@ -155,7 +162,7 @@ def _of_dashboard(path: str, dashboard: Mapping[str, Any]) -> Iterator[Use]:
 
 
 def _of_variable(place: str, variable: Mapping[str, Any], variables: frozenset[str]) -> Iterator[Use]:
-    if variable["type"] != "query":
+    if variable["type"] != "query" or not is_prometheus(variable):
         return
     text = variable["query"]["query"]
     if match := LABEL_VALUES.fullmatch(text):
@@ -178,5 +185,5 @@ def panels(dashboard: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def is_prometheus(target: Mapping[str, Any]) -> bool:
-    """Return whether a panel's query goes to Prometheus."""
-    return bool(target.get("datasource", {}).get("type") == "prometheus")
+    """Return whether the query of a panel or variable goes to Prometheus."""
+    return bool(target.get("datasource", {}).get("type", "prometheus") == "prometheus")

@@ -26,8 +26,16 @@ from catalogue import Catalogue
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-OUTPUTS: Final = ("prometheus/rules", "alertmanager", "grafana/dashboards")
+OUTPUTS: Final = (
+    "prometheus/rules",
+    "alertmanager",
+    "alertmanager/templates",
+    "grafana/dashboards",
+    "relay",
+)
 """Folders that generated files are written to, and where orphans are looked for."""
+CATALOGUES: Final = ("jsonnet/vendor-metrics.json", "exporter/metrics.json", "relay/metrics.json")
+"""Files that say which metrics exist."""
 FRAME: Final = re.compile(r"(?P<file>[^\s:()]+\.(?:lib)?j?sonnet|[^\s:()]+\.json):\(?(?P<line>\d+)")
 UP_AGAIN: Final = re.compile(r"[^/\s]+/\.\./")
 """A folder that a path enters only to leave it, as Jsonnet's imports do."""
@@ -104,7 +112,7 @@ def build(root: Path) -> Build:
 def load_catalogue(root: Path) -> Catalogue:
     """Return the metrics that exist."""
     try:
-        return Catalogue.load(root / "exporter/metrics.json", root / "jsonnet/vendor-metrics.json")
+        return Catalogue.load(*(root / name for name in CATALOGUES))
     except (OSError, TypeError, ValueError) as error:
         raise BuildError(f"the metric catalogue cannot be read: {error}; make generate writes it") from error
 
@@ -154,7 +162,9 @@ def orphans(root: Path, files: Iterable[str]) -> list[str]:
     """Return the generated files on disk that nothing asks for any more."""
     wanted = set(files)
     found = [path for folder in OUTPUTS for path in sorted((root / folder).glob("*")) if path.is_file()]
-    names = [(str(path.relative_to(root)), path) for path in found if path.suffix in (".json", ".yml")]
+    names = [
+        (str(path.relative_to(root)), path) for path in found if path.suffix in (".json", ".tmpl", ".yml")
+    ]
     return [name for name, path in names if name not in wanted and _marked(path)]
 
 

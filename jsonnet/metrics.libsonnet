@@ -1,10 +1,11 @@
 // The catalogue bridge: every metric that a panel, rule or alert may name, with its labels, unit and bucket bounds.
-// Ours come from exporter/metrics.json, everybody else's from vendor-metrics.json (captured from live exporters).
+// Ours come from exporter/metrics.json and relay/metrics.json, everybody else's from vendor-metrics.json (captured from live exporters).
 // A name, label or bound that does not exist stops the evaluation here.
-local ours = import '../exporter/metrics.json';
+local ours = (import '../exporter/metrics.json') + (import '../relay/metrics.json');
 local vendors = import 'vendor-metrics.json';
 
-local all = vendors + ours;
+// Asking an object whether it has a field reads all of its fields: so only the smaller one is asked about our metrics.
+local catalogue(name) = if std.startsWith(name, 'claw_') then ours else vendors;
 local target_labels = { host: true, instance: true, job: true };
 local labels_by_relabelling = { 'blackbox-exporter': { module: true, target: true } };
 local synthetic = { up: true, scrape_duration_seconds: true, scrape_samples_scraped: true };
@@ -19,15 +20,15 @@ local units = {
 };
 
 // A part of a histogram or summary belongs to the metric without the suffix.
-local base(name) = if std.objectHas(all, name) then name else
+local base(name) = if std.objectHas(catalogue(name), name) then name else
   local part(suffix) = if std.endsWith(name, suffix) then std.substr(name, 0, std.length(name) - std.length(suffix));
   local candidates = [part(suffix) for suffix in ['_bucket', '_count', '_sum']];
-  local known = [candidate for candidate in candidates if candidate != null && std.objectHas(all, candidate)];
+  local known = [candidate for candidate in candidates if candidate != null && std.objectHas(catalogue(candidate), candidate)];
   if known == [] then error 'unknown metric %s' % name else known[0];
 
 {
   // The catalogue entry of a metric; `name` may be a part of a histogram (..._bucket, ..._sum, ..._count).
-  get(name):: all[base(name)],
+  get(name):: catalogue(name)[base(name)],
 
   // A histogram's catalogue entry.
   histogram(name)::
@@ -42,7 +43,8 @@ local base(name) = if std.objectHas(all, name) then name else
       target_labels
       + { [label]: true for label in metric.labels }
       + std.get(labels_by_relabelling, std.get(metric, 'source', ''), {})
-      + (if std.endsWith(name, '_bucket') then { le: true } else {}),
+      + (if std.endsWith(name, '_bucket') then { le: true } else {})
+      + (if metric.type == 'summary' && std.objectHas(catalogue(name), name) then { quantile: true } else {}),
 
   no_label(name, label)::
     error 'no label %s of %s (there are: %s)' % [label, name, std.join(', ', std.objectFields(self.label_set(name)))],

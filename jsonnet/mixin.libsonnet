@@ -17,8 +17,13 @@ local groups(files) = {
   prometheusRules+:: groups(rules),
   prometheusAlerts+:: groups(alerts),
   grafanaDashboards+:: dashboard.render({
+    'claw-ai-datastores': import 'dashboards/claw-ai-datastores.libsonnet',
+    'claw-ai-logs': import 'dashboards/claw-ai-logs.libsonnet',
+    'claw-ai-models': import 'dashboards/claw-ai-models.libsonnet',
     'claw-ai-overview': import 'dashboards/claw-ai-overview.libsonnet',
     'claw-ai-performance': import 'dashboards/claw-ai-performance.libsonnet',
     'claw-ai-resources': import 'dashboards/claw-ai-resources.libsonnet',
+    'claw-ai-slo': import 'dashboards/claw-ai-slo.libsonnet',
+    'claw-ai-stack': import 'dashboards/claw-ai-stack.libsonnet',
   }),
 }

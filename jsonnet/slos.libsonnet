@@ -6,6 +6,7 @@ local slo = import 'lib/slo.libsonnet';
 local common = {
   window: config.slo.window,
   burn: config.slo.burn,
+  windows: [pair.long for pair in config.slo.leak],
   keep: config.keep_firing_for,
 };
 
@@ -21,7 +22,7 @@ local latency = config.slo.http_latency;
     total: 'claw_ai_http_requests_total',
     bad: 'claw_ai_http_requests_total{status=~"5.."}',
     leak: config.slo.leak,
-    dashboard: 'claw-ai-performance',
+    dashboard: 'claw-ai-slo',
   }),
 
   // An error that comes fast is no fast answer: failures belong to the objective above, not here.
@@ -36,7 +37,7 @@ local latency = config.slo.http_latency;
       patient,
     ],
     severity: 'warning',
-    dashboard: 'claw-ai-performance',
+    dashboard: 'claw-ai-slo',
   }),
 
   // What people left unfinished is neither good nor bad.
@@ -47,6 +48,6 @@ local latency = config.slo.http_latency;
     verb: 'failed',
     total: 'claw_ai_ai_response_duration_seconds_count{status!="cancelled"}',
     bad: 'claw_ai_ai_response_duration_seconds_count{status="error"}',
-    dashboard: 'claw-ai-overview',
+    dashboard: 'claw-ai-slo',
   }),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -37,6 +38,7 @@ TIMEOUT_SECONDS: Final = 10
 OURS: Final = "claw_ai_"
 SEVERAL: Final = "several"
 """Source of what more than one program exposes, such as ``process_*`` and ``go_*``."""
+SAMPLE_NAME: Final = re.compile(r"^[a-zA-Z_:][\w:]*", re.MULTILINE)
 PART_LABELS: Final = frozenset({"le", "quantile"})
 
 Entry = dict[str, Any]
@@ -77,8 +79,11 @@ def fetch(url: str) -> str:
 def describe(text: str, source: str) -> dict[str, Entry]:
     """Return the catalogue entries of one program's exposition (name -> type, labels, source)."""
     entries: dict[str, Entry] = {}
+    exposed = set(SAMPLE_NAME.findall(text))
     for family in text_string_to_metric_families(text):
-        for name, kind in _names(family):
+        for parsed, kind in _names(family):
+            # The parser adds _total to a counter that comes without; Prometheus does not.
+            name = parsed if parsed in exposed else parsed.removesuffix("_total")
             if name.startswith(OURS):
                 continue
             labels = {label for sample in family.samples for label in sample.labels} - PART_LABELS

@@ -34,7 +34,7 @@ alert.group('probes-alerts', [
   by: ['host', 'target'],
   summary: 'The certificate of {{ $labels.target }} ends soon.',
   description: 'It is valid for another {{ $value | humanizeDuration }}. After that, browsers and log shippers refuse it.',
-  dashboard: 'claw-ai-overview',
+  dashboard: 'claw-ai-stack',
 }, {
   warning: { threshold: left.warning, hold: '1h' },
   critical: { threshold: left.critical, hold: '1h' },

@@ -7,6 +7,7 @@ local signal = import '../lib/signal.libsonnet';
 local variables = import '../lib/variables.libsonnet';
 local ai = import '../signals/ai.libsonnet';
 local http = import '../signals/http.libsonnet';
+local process = import '../signals/processes.libsonnet';
 local stores = import '../signals/stores.libsonnet';
 
 local app = signal.view(variables.of_app);
@@ -36,13 +37,13 @@ local streams = http.streams;
         by: ['endpoint'],
         sort_by: ['Hurt/min'],
         h: 9,
-        drill: { endpoint: dashboard.drill('claw-ai-performance', 'endpoint', 'endpoint', 'Show this endpoint below') },
+        drill: { endpoint: [dashboard.drill('claw-ai-performance', 'endpoint', 'endpoint', 'Show this endpoint below'), dashboard.logs] },
       }),
     ]),
     grafana.row('Latency: how slow, for how many?', [
       chosen.heatmap(http.buckets, { h: 9 }),
       app.timeseries(endpoint.slowest, { title: 'API response time by endpoint · API 响应时间(按端点)', w: 12, h: 9 }),
-      chosen.timeseries([http.p50, http.p95, http.p99], {
+      chosen.timeseries(http.quantiles_of_endpoint, {
         title: 'Response time quantiles of $endpoint',
         w: 12,
       }),
@@ -61,34 +62,39 @@ local streams = http.streams;
     ]),
     grafana.row('Errors: how many, which, and whose?', [
       app.stat(http.errors, { title: 'Error rate · 错误率监控', w: 4, h: 8 }),
-      chosen.timeseries([http.errors, http.abandoned, http.refused], {
+      chosen.timeseries([http.errors_of_endpoint, http.abandoned, http.refused], {
         title: 'Errors, clients gone, refusals: $endpoint',
-        w: 10,
+        w: 8,
         max: null,
+        links: [dashboard.error_logs],
       }),
-      chosen.timeseries(http.failures_by_endpoint, { w: 10 }),
+      app.timeseries(http.failures_by_endpoint, { w: 12, links: [dashboard.error_logs] }),
       app.rows_heatmap(endpoint.failing, { w: 12 }),
       app.timeseries(ai.cancelled_after, { w: 12 }),
     ]),
     grafana.row('Streaming: does the first byte come soon, does the last one come at all?', [
       app.timeseries(streams.first_byte, { w: 8 }),
       app.timeseries(streams.length, { w: 8 }),
-      app.timeseries(streams.broken, { w: 8 }),
-      app.timeseries(streams.size, { w: 8 }),
-      app.timeseries(streams.sockets, { w: 8 }),
-      app.timeseries(streams.socket_closes, { w: 8 }),
+      app.timeseries(streams.broken, { w: 8, links: [dashboard.error_logs] }),
+      app.timeseries(streams.size, { w: 6 }),
+      app.timeseries(streams.sockets, { w: 6 }),
+      app.timeseries(streams.socket_life, { w: 6 }),
+      app.timeseries(streams.socket_closes, { w: 6 }),
     ]),
     grafana.row('Why is it slow?', [
       app.timeseries([stores.time_ai, stores.time_db, stores.time_redis, stores.time_vector, stores.time_total], {
         title: 'Where a request spends its time',
         w: 12,
         stack: true,
+        links: [dashboard.open('claw-ai-datastores', 'The stores'), dashboard.open('claw-ai-models', 'The models')],
         overrides: [colours.ghost('whole request')],
       }),
       app.timeseries(http.active, { w: 6 }),
+      app.timeseries(process.loop_lag, { w: 6 }),
       app.timeseries(stores.pool_used, { w: 6, max: 1 }),
-      app.timeseries([stores.db_p95, stores.redis_p95, stores.vector_p95], { title: 'Store operations p95', description: 'p95 of each kind of store operation, as the application saw it.', w: 12 }),
-      app.timeseries(ai.p95, { w: 12 }),
+      app.timeseries(stores.pool_wait, { w: 6 }),
+      app.timeseries([stores.db_p95, stores.redis_p95, stores.vector_p95], { title: 'Store operations p95', description: 'p95 of each kind of store operation, as the application saw it.', w: 6 }),
+      app.timeseries(ai.p95, { w: 6 }),
     ]),
   ],
 }

@@ -1,5 +1,5 @@
 // What is full, and when will it be?
-local colours = import '../lib/colours.libsonnet';
+local dashboard = import '../lib/dashboard.libsonnet';
 local grafana = import '../lib/grafana.libsonnet';
 local signal = import '../lib/signal.libsonnet';
 local variables = import '../lib/variables.libsonnet';
@@ -20,10 +20,11 @@ local all = signal.view({});
   rows: [
     grafana.row('Which host is in trouble?', [
       hosts.table([
+        host.answers,
         host.cpu,
         host.cpu_pressure,
         host.memory,
-        host.memory_pressure,
+        host.memory_stalled,
         host.swapping,
         host.io_pressure,
         host.fullest_disk,
@@ -31,6 +32,8 @@ local all = signal.view({});
         host.inodes,
         host.network_errors,
         host.clock,
+        host.clock_difference,
+        host.clock_kept,
         host.uptime,
       ], {
         title: 'Hosts',
@@ -43,7 +46,7 @@ local all = signal.view({});
     grafana.row('CPU and memory: is work waiting for them?', [
       hosts.timeseries(host.cpu, { title: 'CPU usage · CPU 使用率', w: 8, max: 1 }),
       hosts.timeseries(host.cpu_modes, { w: 8, stack: true }),
-      hosts.timeseries([host.cpu_pressure, host.memory_pressure, host.io_pressure], { title: 'Pressure', w: 8 }),
+      hosts.timeseries([host.cpu_pressure, host.memory_pressure, host.memory_stalled, host.io_pressure], { title: 'Pressure', w: 8 }),
       hosts.timeseries(host.memory, { title: 'Memory usage · 内存使用率', w: 8, max: 1 }),
       hosts.timeseries([host.memory_total, host.memory_available, host.memory_cache], { title: 'Memory by use', w: 8 }),
       hosts.stat(host.oom_kills, { w: 4, h: 8, with: { options+: { graphMode: 'none' } } }),
@@ -85,6 +88,7 @@ local all = signal.view({});
         title: 'Container state · 容器状态',
         description: 'By compose service. Needs cAdvisor: empty where there are no containers.',
         by: ['service'],
+        drill: { service: dashboard.logs_of('service') },
         no_value: container.no_value,
         sort_by: ['Restarts, 24 h'],
         w: 12,
@@ -94,10 +98,13 @@ local all = signal.view({});
       hosts.timeseries(container.top_cpu, { w: 6, h: 9 }),
     ]),
     grafana.row('Application: has the process enough of everything?', [
-      app.timeseries(process.memory, { w: 6 }),
-      app.timeseries(process.cpu, { w: 6 }),
+      app.timeseries(process.memory, { w: 8 }),
+      app.timeseries(process.memory_growth, { w: 8 }),
+      app.timeseries(process.cpu, { w: 8 }),
+      app.timeseries(process.loop_lag, { w: 6, links: [dashboard.logs] }),
       app.timeseries(process.files, { w: 6, max: 1 }),
       app.timeseries(process.collections, { w: 6 }),
+      app.timeseries(process.workers, { w: 6 }),
     ]),
     grafana.row('Stores: is one of them full?', [
       app.gauge(stores.pool_used, { w: 8, h: 6 }),

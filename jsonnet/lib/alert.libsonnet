@@ -48,14 +48,21 @@ local required(name) = {
     [if labels != {} then 'labels']: labels,
   },
 
+  // The rate of a counter, or of a part of a histogram, without the labels that `by` leaves out.
+  rate(by, metric, match=''):: self.record(
+    '%s:%s:rate5m' % [std.join('_', by), std.strReplace(metric, '_total', '')],
+    'sum by (%s) (rate(%s%s[5m]))' % [std.join(', ', by), metric, match]
+  ),
+
   group(name, rules, interval=null):: { groups: [{ name: name, rules: rules, [if interval != null then 'interval']: interval }] },
 
-  // Adds to every alert what follows from its name and its dashboard.
-  withLinks(files, urls):: std.mapWithKey(function(stem, file) {
+  // Adds to every alert what follows from its file, its name and its dashboard: the team, and the links.
+  complete(files, teams, urls):: std.mapWithKey(function(stem, file) {
     groups: [
       group {
         rules: [
           if 'alert' in rule then rule {
+            labels+: { team: std.get(teams, stem, error stem + ': config.teams does not say whose alerts these are') },
             annotations+: {
               runbook_url: '%s/%s.md' % [urls.runbooks, rule.alert],
               dashboard_url: '%s/d/%s' % [urls.grafana, rule.labels.dashboard],

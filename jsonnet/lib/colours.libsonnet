@@ -19,6 +19,26 @@ local fixed(colour) = { id: 'color', value: { mode: 'fixed', fixedColor: colour 
     by_name('5xx', [fixed('red')]),
   ],
 
+  // What was tried: good is green whatever else there is.
+  by_outcome: [
+    by_name('ok', [fixed('green')]),
+    by_name('stop', [fixed('green')]),
+    by_name('cancelled', [fixed('text')]),
+    by_name('rate_limited', [fixed('orange')]),
+    by_name('max_steps', [fixed('orange')]),
+    by_name('length', [fixed('orange')]),
+    by_regexp('error|server_error|timeout|connection', [fixed('red')]),
+    by_regexp('quota_exhausted|auth|content_filter|refusal', [fixed('purple')]),
+  ],
+
+  by_level: [
+    by_name('debug', [fixed('text')]),
+    by_name('info', [fixed('blue')]),
+    by_name('warning', [fixed('orange')]),
+    by_name('error', [fixed('red')]),
+    by_name('critical', [fixed('dark-red')]),
+  ],
+
   // A dashed grey line that stands beside a stack, not on it.
   ghost(name):: by_name(name, [
     fixed('text'),

@@ -1,5 +1,6 @@
 // Policy for all dashboards, as a map over them: uid, tags, links to each other, data source, annotations.
-// A dashboard file gives { title, description, refresh, variables, rows }; nothing else is decided there.
+// A dashboard file gives { title, description, refresh, variables, rows }, and `from` where it looks back further than
+// an hour; nothing else is decided there.
 local config = import '../config.libsonnet';
 local grafana = import 'grafana.libsonnet';
 local metrics = import '../metrics.libsonnet';
@@ -16,13 +17,13 @@ local annotations = [
   grafana.annotation(
     'Restarts', 'changes(process_start_time_seconds{job="%s"}[2m]) > 0' % config.job, 'orange', 'restart', '{{job}} {{instance}}',
   ),
-  // A version is new where it was not there a minute ago.
+  // A version is new where nothing ran it in the quarter of an hour before: a restart is not a new version.
   grafana.annotation(
     'Versions',
     |||
       count by (%(labels)s) (claw_ai_build_info)
       unless
-      count by (%(labels)s) (claw_ai_build_info offset 1m)
+      count by (%(labels)s) (last_over_time(claw_ai_build_info[15m] offset 1m))
     ||| % { labels: std.join(', ', build_info) },
     'blue',
     'version {{version}}',
@@ -58,10 +59,33 @@ local links = [{
     targetBlank: false,
   },
 
-  // Link from an alert's cell to the dashboard that the alert names.
-  open_alert:: {
+  // Links from an alert's cell: to the dashboard that the alert names, and to its runbook, where those can be browsed.
+  open_alert(urls=config.urls):: [{
     title: 'Open the dashboard of this alert',
-    url: '/d/${__data.fields["dashboard"]}?${__url_time_range}',
+    url: '/d/${__data.fields["dashboard"]}?${job:queryparam}&${__url_time_range}',
+    targetBlank: false,
+  }] + (if !std.startsWith(urls.runbooks, 'http') then [] else [{
+    title: 'Open its runbook',
+    url: urls.runbooks + '/${__data.fields["alert"]}.md',
+    targetBlank: true,
+  }]),
+
+  // Links from a panel to the lines that the chosen applications wrote in the same time: all of them, or the errors.
+  logs:: {
+    title: 'Their log lines',
+    url: '/d/claw-ai-logs?${job:queryparam}&${__url_time_range}',
+    targetBlank: false,
+  },
+  error_logs:: {
+    title: 'Errors in their logs',
+    url: '/d/claw-ai-logs?${job:queryparam}&var-level=error&var-level=critical&${__url_time_range}',
+    targetBlank: false,
+  },
+
+  // Link from a table's cell to the lines of the service or job in that column.
+  logs_of(column):: {
+    title: 'Its log lines',
+    url: '/d/claw-ai-logs?var-job=${__data.fields["%s"]}&${__url_time_range}' % column,
     targetBlank: false,
   },
 
@@ -81,7 +105,7 @@ local links = [{
       fiscalYearStartMonth: 0,
       liveNow: false,
       refresh: must('refresh'),
-      time: { from: 'now-1h', to: 'now' },
+      time: { from: std.get(dashboard, 'from', 'now-1h'), to: 'now' },
       timepicker: {},
       timezone: 'browser',
       weekStart: '',

@@ -2,7 +2,7 @@
 // A constructor takes (title, targets, options). `unit` and `description` are required: leaving one out is an
 // evaluation error. Options that every panel knows:
 //   unit, description, w, h          size in the 24 columns; positions, ids and refIds are computed
-//   thresholds                       { warning, critical }; with `below: true` low values are the bad ones
+//   thresholds                       { warning, critical } or one of them; with `below: true` low values are the bad ones
 //   min, max, decimals, no_value     of the axis or the number
 //   stack, fill                      time series: areas on top of each other
 //   overrides, links, transformations, with     Grafana's own, for what only one panel needs; `with` is merged last
@@ -17,15 +17,16 @@ local required(options, title, key) = std.get(options, key, error 'panel %s: mus
 // Steps of a threshold: the colour applies from the value upwards.
 local steps(thresholds) =
   local limits = { base: 'green' } + thresholds;
-  if std.get(thresholds, 'below', false) then [
-    { color: 'red', value: null },
-    { color: 'orange', value: limits.critical },
-    { color: 'green', value: limits.warning },
-  ] else [
-    { color: limits.base, value: null },
-    { color: 'orange', value: limits.warning },
-    { color: 'red', value: limits.critical },
-  ];
+  local heights = [height for height in ['warning', 'critical'] if height in limits];
+  local colours = { warning: 'orange', critical: 'red' };
+  if std.get(thresholds, 'below', false) then
+    // A step's colour lies above it: each height gives the one below it its colour.
+    local falling = std.reverse(heights);
+    [{ color: colours[falling[0]], value: null }] + [
+      { color: if index + 1 < std.length(falling) then colours[falling[index + 1]] else 'green', value: limits[falling[index]] }
+      for index in std.range(0, std.length(falling) - 1)
+    ]
+  else [{ color: limits.base, value: null }] + [{ color: colours[height], value: limits[height] } for height in heights];
 
 local defaults(title, options, custom) =
   local optional = { min: 'min', max: 'max', decimals: 'decimals', noValue: 'no_value', mappings: 'mappings', links: 'links' };
@@ -47,7 +48,7 @@ local panel(type, title, targets, grafana, custom, options) = {
   type: type,
   title: title,
   description: required(options, title, 'description'),
-  datasource: prometheus,
+  datasource: targets[0].datasource,
   targets: lettered(targets),
   options: grafana,
   fieldConfig: { defaults: defaults(title, options, custom), overrides: std.get(options, 'overrides', []) },
@@ -79,7 +80,12 @@ local tooltip = { mode: 'multi', sort: 'desc' };
     instant: true,
     range: false,
   } + extra,
-  logql(expr):: { datasource: loki, expr: expr, queryType: 'range' },
+  logql(expr, legend='', instant=false):: {
+    datasource: loki,
+    expr: expr,
+    [if legend != '' then 'legendFormat']: legend,
+    queryType: if instant then 'instant' else 'range',
+  },
 
   // ---- Panels ----------------------------------------------------------------------------------------------
   stat(title, targets, options):: panel('stat', title, targets, {
@@ -146,8 +152,9 @@ local tooltip = { mode: 'multi', sort: 'desc' };
     cellHeight: 'sm',
     frameIndex: 0,
     showHeader: true,
-    sortBy: [{ displayName: column, desc: true } for column in std.get(options, 'sort_by', [])],
-  }, { align: 'auto', cellOptions: { type: 'auto' }, filterable: false }, { w: 24 } + options),
+    // A column, greatest first; or { displayName, desc }.
+    sortBy: [if std.isString(column) then { displayName: column, desc: true } else column for column in std.get(options, 'sort_by', [])],
+  }, { align: 'auto', cellOptions: { type: 'auto' }, filterable: false, minWidth: 70 }, { w: 24 } + options),
 
   piechart(title, targets, options):: panel('piechart', title, targets, {
     displayLabels: ['percent'],
@@ -192,7 +199,7 @@ local tooltip = { mode: 'multi', sort: 'desc' };
     showTime: true,
     sortOrder: 'Descending',
     wrapLogMessage: true,
-  }, {}, { unit: 'none', w: 24, with: { datasource: loki } } + options),
+  }, {}, { unit: 'none', w: 24 } + options),
 
   // Words; the only panel without a query, hence without a unit.
   text(title, content, options={}):: {
@@ -207,6 +214,9 @@ local tooltip = { mode: 'multi', sort: 'desc' };
   row(question, panels, folded=false)::
     assert std.endsWith(question, '?') : 'row %s: its title must be a question' % question;
     { title: question, panels: panels, folded: folded },
+
+  // What 1 and 0 mean, for the option `mappings`.
+  yes_or_no(yes, no):: [{ type: 'value', options: { '0': { text: no, index: 0 }, '1': { text: yes, index: 1 } } }],
 
   // Steps of a threshold, for a single column of a table.
   thresholds(limits):: { mode: 'absolute', steps: steps(limits) },
@@ -278,13 +288,23 @@ local tooltip = { mode: 'multi', sort: 'desc' };
     },
 
     // Values of a label; `select` is a selector such as 'up{job=~"$job"}'. Starts at All unless `start` says where.
-    label_values(name, label, select, start=null, all='.+'):: {
+    // All is `all`; where that is null, it is every value that there is, so that one variable narrows the next.
+    label_values(name, label, select, start=null, all='.+'):: self.query(
+      name, prometheus, { qryType: 1, query: 'label_values(%s, %s)' % [select, label], refId: name }, start, all
+    ),
+
+    // The same of the streams in Loki.
+    stream_values(name, label, start=null):: self.query(
+      name, loki, { label: label, refId: name, stream: '', type: 1 }, start, '.+'
+    ) { label: label },
+
+    query(name, source, query, start, all):: {
       name: name,
       label: name,
       type: 'query',
-      datasource: prometheus,
-      query: { qryType: 1, query: 'label_values(%s, %s)' % [select, label], refId: name },
-      allValue: all,
+      datasource: source,
+      query: query,
+      [if all != null then 'allValue']: all,
       current: if start == null then { text: ['All'], value: ['$__all'], selected: true }
       else { text: [start], value: [start], selected: true },
       hide: 0,
@@ -295,6 +315,33 @@ local tooltip = { mode: 'multi', sort: 'desc' };
       regex: '',
       skipUrlSync: false,
       sort: 1,
+    },
+
+    // What a reader types; empty at first.
+    text(name, label):: {
+      name: name,
+      label: label,
+      type: 'textbox',
+      query: '',
+      current: { text: '', value: '', selected: true },
+      hide: 0,
+      options: [],
+      skipUrlSync: false,
+    },
+
+    // A choice of few values, of which there may be several at once.
+    custom(name, values):: {
+      name: name,
+      label: name,
+      type: 'custom',
+      query: std.join(',', values),
+      allValue: '.*',
+      current: { text: ['All'], value: ['$__all'], selected: true },
+      hide: 0,
+      includeAll: true,
+      multi: true,
+      options: [],
+      skipUrlSync: false,
     },
   },
 

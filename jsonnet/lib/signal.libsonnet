@@ -3,7 +3,8 @@
 //
 // Fields of a signal's spec: title; by (labels to keep, checked against the catalogue); match (label -> value, an
 // operator may follow the label: { 'status=~': '5..' }); unit and description (from the catalogue where it has them);
-// legend (from `by` where absent); thresholds ({ warning, critical }).
+// legend (from `by` where absent); thresholds ({ warning, critical }); record (a recording rule of the metric's rate, to
+// be read instead of it).
 local grafana = import 'grafana.libsonnet';
 local metrics = import '../metrics.libsonnet';
 
@@ -37,9 +38,13 @@ local scope(match={}, range='$__rate_interval') =
       selector(name, [one for one in without(more) if one[0] in labels] + given),
     // The same for `up` and other series that Prometheus makes itself, which have only the labels of a target.
     target(name, more={}):: selector(name, without(more) + written(more)),
-    // A recording rule. Only the scope's job applies: records are about all instances.
+    // A recording rule: of the scope's matchers, those apply whose label its level names (level:metric:operations).
+    // Records are about all instances.
     recorded(name, more={})::
-      selector(name, [one for one in without(more) if one[0] == 'job'] + written(more)),
+      local level = '_' + std.split(name, ':')[0] + '_';
+      selector(name, [one for one in without(more) if std.strReplace(level, '_' + one[0] + '_', '') != level] + written(more)),
+    // The same over time: a bare record at a step of 43 minutes would show 5 of them.
+    averaged(name, more={}):: 'avg_over_time(' + self.recorded(name, more) + '[' + range + '])',
     rate(name, more={}):: 'rate(' + self.of(name, more) + '[' + range + '])',
     increase(name, more={}):: 'increase(' + self.of(name, more) + '[' + range + '])',
   };
@@ -65,6 +70,12 @@ local signal(spec) = {
           + (if std.objectHas(spec, 'thresholds') then { thresholds: spec.thresholds } else {})
           + (if std.objectHas(spec, 'no_value') then { no_value: spec.no_value } else {}),
   query:: std.get(spec, 'query', error 'signal %s: must provide query' % title),
+  // A signal of lines in Loki is asked there, in its own language.
+  local of_lines = std.get(spec, 'of_lines', false),
+  range(s, extra={})::
+    if of_lines then grafana.logql(this.query(s), this.legend) else grafana.range(this.query(s), this.legend, extra),
+  instant(s, extra={})::
+    if of_lines then grafana.logql(this.query(s), this.legend, instant=true) else grafana.instant(this.query(s), this.legend, extra),
 
   // Recording rule; the name's operation says how the number came about.
   record(name):: { record: name, expr: this.query(rules_scope) },
@@ -88,14 +99,20 @@ local of_metric(metric, spec, query, per_second=false) =
 local bounded(metric, spec) =
   if !std.objectHas(spec, 'thresholds') then spec else spec {
     thresholds+: {
-      warning: metrics.bound(metric, super.warning),
-      critical: metrics.bound(metric, super.critical),
+      [height]: metrics.bound(metric, spec.thresholds[height])
+      for height in ['warning', 'critical']
+      if height in spec.thresholds
     },
   };
 
 // Prometheus 3 stores whole bounds with a decimal point.
 local le_of(bound) =
   if std.floor(bound) == bound then '%d.0' % bound else '%g' % bound;
+
+// Events per second of a metric or of a part of it: from a recording (`record`), where so many series make it up that a
+// panel would be slow, else from the metric itself.
+local per_second_of(s, metric, spec, match) =
+  if std.objectHas(spec, 'record') then s.averaged(spec.record, match) else s.rate(metric, match);
 
 local fraction(part, whole, zero) = function(s)
   // Without the second arm a ratio has no value until the first bad event; with it, it is 0 as soon as there is traffic.
@@ -105,9 +122,12 @@ local fraction(part, whole, zero) = function(s)
 {
   new:: signal,
 
+  // What lines in Loki say; `expr` is LogQL.
+  lines(spec):: signal(spec { query(s):: spec.expr, of_lines: true }),
+
   // Events per second of a counter (or of a histogram's _count).
   rate(metric, spec):: of_metric(metric, spec, function(s)
-    '%s(%s)' % [grouped(std.get(spec, 'by', [])), s.rate(metric, std.get(spec, 'match', {}))], per_second=true),
+    '%s(%s)' % [grouped(std.get(spec, 'by', [])), per_second_of(s, metric, spec, std.get(spec, 'match', {}))], per_second=true),
 
   // A gauge as it is now; `aggregate` says how series are put together.
   gauge(metric, spec):: of_metric(metric, spec, function(s)
@@ -118,13 +138,15 @@ local fraction(part, whole, zero) = function(s)
     'histogram_quantile(%g, %s(%s))' % [
       q,
       grouped(std.get(spec, 'by', []) + ['le']),
-      s.rate(metric + '_bucket', std.get(spec, 'match', {})),
+      per_second_of(s, metric + '_bucket', spec, std.get(spec, 'match', {})),
     ]),
 
   // Share of a histogram's observations above a bucket bound.
   above_bound(bound, metric, spec)::
     local by = std.get(spec, 'by', []), match = std.get(spec, 'match', {});
     local le = le_of(metrics.bound(metric, bound));
+    local all(s) =
+      if std.objectHas(spec, 'record') then s.averaged(spec.record, match { le: '+Inf' }) else s.rate(metric + '_count', match);
     of_metric(metric, { unit: 'percentunit' } + spec, function(s)
       |||
         1 -
@@ -133,9 +155,9 @@ local fraction(part, whole, zero) = function(s)
         %s(%s)
       ||| % [
         grouped(by),
-        s.rate(metric + '_bucket', match { le: le }),
+        per_second_of(s, metric + '_bucket', spec, match { le: le }),
         grouped(by),
-        s.rate(metric + '_count', match),
+        all(s),
       ]),
 
   // Mean of a histogram's observations.
@@ -155,8 +177,8 @@ local fraction(part, whole, zero) = function(s)
   share(metric, bad, spec)::
     local by = std.get(spec, 'by', []), match = std.get(spec, 'match', {});
     of_metric(metric, { unit: 'percentunit' } + spec, fraction(
-      function(s) '%s(%s)' % [grouped(by), s.rate(metric, match + bad)],
-      function(s) '%s(%s)' % [grouped(by), s.rate(metric, match)],
+      function(s) '%s(%s)' % [grouped(by), per_second_of(s, metric, spec, match + bad)],
+      function(s) '%s(%s)' % [grouped(by), per_second_of(s, metric, spec, match)],
       zero=true
     )),
 
@@ -168,7 +190,7 @@ local fraction(part, whole, zero) = function(s)
     local options_of(signals, options) = first(signals).panel + options,
     local title_of(signals, options) = std.get(options, 'title', first(signals).title),
     local ranges(signals, options, extra={}) = [
-      grafana.range(one.query(here), one.legend, extra)
+      one.range(here, extra)
       for one in many(signals)
     ],
     scope:: here,
@@ -178,13 +200,15 @@ local fraction(part, whole, zero) = function(s)
     timeseries(signals, options={}):: grafana.timeseries(title_of(signals, options), ranges(signals, options), options_of(signals, options)),
     state_timeline(signals, options={}):: grafana.state_timeline(title_of(signals, options), ranges(signals, options), options_of(signals, options)),
     piechart(signals, options={}):: grafana.piechart(title_of(signals, options), [
-      grafana.instant(one.query(here), one.legend)
+      one.instant(here)
       for one in many(signals)
     ], options_of(signals, options)),
     bargauge(signals, options={}):: grafana.bargauge(title_of(signals, options), [
-      grafana.instant(one.query(here), one.legend)
+      one.instant(here)
       for one in many(signals)
     ], options_of(signals, options)),
+    // Lines as they are: the signal comes from `lines`.
+    logs(one, options={}):: grafana.logs(title_of(one, options), [one.range(here)], options_of(one, options)),
     // Buckets of a histogram: the signal comes from `buckets`.
     heatmap(one, options={}):: grafana.heatmap(
       title_of(one, options), ranges(one, options, { format: 'heatmap', exemplar: true }), options_of(one, options)
@@ -198,12 +222,14 @@ local fraction(part, whole, zero) = function(s)
       local by = options.by, headers = std.get(options, 'headers', {});
       local width = std.length(signals);
       local value(index) = if width == 1 then 'Value' else 'Value #%s' % std.char(65 + index);
-      local renamed = { [value(index)]: signals[index].title for index in std.range(0, width - 1) } + headers;
+      local renamed = { [value(index)]: signals[index].title for index in std.range(0, width - 1) }
+                      + { 'Value #A': signals[0].title }  // Loki's only column has a letter, too
+                      + headers;
       local order = by + [value(index) for index in std.range(0, width - 1)];
       local column(name, properties) = { matcher: { id: 'byName', options: name }, properties: properties };
       grafana.table(
         options.title,
-        [grafana.instant(one.query(here), '__auto', { format: 'table' }) for one in signals],
+        [one.instant(here, { format: 'table', legendFormat: '__auto' }) for one in signals],
         options {
           unit: 'short',
           transformations: [
@@ -225,7 +251,7 @@ local fraction(part, whole, zero) = function(s)
             ))
             for one in signals
           ] + [
-            column(std.get(headers, label, label), [{ id: 'links', value: [options.drill[label]] }])
+            column(std.get(headers, label, label), [{ id: 'links', value: many(options.drill[label]) }])
             for label in std.objectFields(std.get(options, 'drill', {}))
           ],
         }

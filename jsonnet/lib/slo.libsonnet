@@ -1,6 +1,7 @@
 // Service level objectives as data. One function gives the recordings of every window, the alerts, and the numbers a
 // dashboard row shows. Method: multi-window, multi-burn-rate alerts of the Google SRE workbook, chapter 5.
 local alert = import 'alert.libsonnet';
+local config = import '../config.libsonnet';
 local seconds = import 'duration.libsonnet';
 
 local percent(ratio) = '%g%%' % (ratio * 100);
@@ -24,9 +25,11 @@ local required = {
   leak: [],
   min_bad_events_leak: self.min_bad_events,
   keep: null,
+  // Further windows to record, for dashboards.
+  windows: [],
 };
 
-// { name, alert, objective, total, bad | good, ... } -> { name, recordings, alerts }
+// { name, alert, objective, total, bad | good, ... } -> { name, title, objective, window, alert, recordings, alerts }
 function(spec)
   local s = required + spec;
   local budget = 1 - s.objective;
@@ -57,7 +60,14 @@ function(spec)
   local selected = '{slo="%s"}' % s.name;
 
   local pairs = s.burn + s.leak;
-  local windows = std.set(std.flattenArrays([[pair.long, pair.short] for pair in pairs]) + [s.window]);
+  local windows = std.set(std.flattenArrays([[pair.long, pair.short] for pair in pairs]) + s.windows + [s.window]);
+
+  // How many events the window holds: each sample of a rate stands for one interval between evaluations.
+  local counted(events) = alert.record(
+    'job:slo_%s:sum%s' % [events, s.window],
+    '%d * sum_over_time(job:slo_%s:rate5m%s[%s])' % [seconds(config.intervals.slo_evaluation), events, selected, s.window],
+    { slo: s.name }
+  );
 
   local ratioRecording(window) =
     if window == '5m' then alert.record(
@@ -120,12 +130,16 @@ function(spec)
 
   {
     name: s.name,
+    title: '%s that %s (at most %s)' % [s.events, s.verb, percent(budget)],
     objective: s.objective,
     window: s.window,
+    alert: s.alert,
     recordings: [
       alert.record('job:slo_total:rate5m', perSecond(s.total, '5m'), { slo: s.name }),
       alert.record('job:slo_bad:rate5m', badPerSecond, { slo: s.name }),
     ] + [ratioRecording(window) for window in std.set(windows + ['5m'])] + [
+      counted('total'),
+      counted('bad'),
       alert.record('slo:objective:ratio', 'vector(%g)' % s.objective, { slo: s.name }),
       alert.record('job:slo:budget_left', '1 - %s%s / %g' % [ratio(s.window), selected, budget], { slo: s.name }),
     ],

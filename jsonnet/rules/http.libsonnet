@@ -1,10 +1,15 @@
-// HTTP as the dashboards show it: rates without the instance, so that a panel reads tens of series, not thousands.
+// HTTP as the dashboards show it: rates by endpoint, and by instance, so that a panel reads tens of series, not the
+// thousands of both.
 local alert = import '../lib/alert.libsonnet';
 
 alert.group('http-rules', [
   alert.record(
     'job_endpoint_status:claw_ai_http_requests:rate5m',
     'sum by (job, endpoint, status) (rate(claw_ai_http_requests_total[5m]))'
+  ),
+  alert.record(
+    'job_instance_status:claw_ai_http_requests:rate5m',
+    'sum by (job, instance, status) (rate(claw_ai_http_requests_total[5m]))'
   ),
   alert.record(
     'job_endpoint:claw_ai_http_requests:rate5m',

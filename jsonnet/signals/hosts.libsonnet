@@ -5,18 +5,16 @@ local signal = import '../lib/signal.libsonnet';
 local limits = config.thresholds;
 local real = { 'fstype!~': config.ignored_filesystems };
 local real_interfaces = { 'device!~': 'lo|veth.*|docker.*|br-.*|ifb.*' };
-local pressure_limits = { warning: 0.2, critical: 0.5 };
 
 // Share of the time in which work waited for a resource (pressure stall information of the kernel).
-local pressure(title, metric) = signal.new({
+local pressure(title, metric, limits={}) = signal.new({
   title: title,
   description: 'Share of the time in which at least one task waited for it. Busy is not broken; waiting is.',
   unit: 'percentunit',
   by: ['host'],
   legend: '{{host}} ' + title,
-  thresholds: pressure_limits,
   query(s):: 'max by (host) (%s)' % s.rate(metric),
-});
+} + limits);
 
 local memory_part(title, metric) = signal.new({
   title: title,
@@ -65,8 +63,14 @@ local days_left(s) = |||
     by: ['mode'],
     query(s):: 'sum by (mode) (%s)' % s.rate('node_cpu_seconds_total', { 'mode!=': 'idle' }),
   }),
-  cpu_pressure: pressure('CPU pressure', 'node_pressure_cpu_waiting_seconds_total'),
+  cpu_pressure: pressure('CPU pressure', 'node_pressure_cpu_waiting_seconds_total', {
+    thresholds: { warning: limits.cpu_waiting_ratio },
+  }),
   memory_pressure: pressure('Memory pressure', 'node_pressure_memory_waiting_seconds_total'),
+  memory_stalled: pressure('Memory stalled', 'node_pressure_memory_stalled_seconds_total', {
+    description: 'Share of the time in which everything waited for memory: the machine does nothing but swap.',
+    thresholds: { critical: limits.memory_stalled_ratio },
+  }),
   io_pressure: pressure('IO pressure', 'node_pressure_io_waiting_seconds_total'),
 
   memory: signal.new({
@@ -235,8 +239,31 @@ local days_left(s) = |||
     description: 'How far the clock is from its time servers.',
     unit: 's',
     by: ['host'],
-    thresholds: { warning: 0.05, critical: 0.1 },
+    thresholds: { warning: limits.clock_offset_seconds },
     query(s):: 'max by (host) (abs(%s))' % s.of('node_timex_offset_seconds'),
+  }),
+  clock_kept: signal.new({
+    title: 'Clock kept',
+    description: '1 where a time service keeps the clock; machines that never had one show 0 and may be right.',
+    unit: 'short',
+    by: ['host'],
+    query(s):: 'min by (host) (%s)' % s.of('node_timex_sync_status'),
+  }),
+  clock_difference: signal.new({
+    title: 'Clock off Prometheus',
+    description: 'How far the clock is from that of Prometheus; a scrape takes some of it.',
+    unit: 's',
+    by: ['host'],
+    thresholds: { warning: limits.clock_difference_seconds },
+    query(s):: 'max by (host) (abs(%(time)s - timestamp(%(time)s)))' % { time: s.of('node_time_seconds') },
+  }),
+  answers: signal.new({
+    title: 'Answers',
+    description: 'Whether its node exporter answers.',
+    unit: 'short',
+    by: ['host'],
+    thresholds: { critical: 1, below: true },
+    query(s):: 'max by (host) (%s)' % s.target('up', { job: 'node-exporter' }),
   }),
   uptime: signal.new({
     title: 'Up for',

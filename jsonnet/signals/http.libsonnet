@@ -5,33 +5,41 @@ local signal = import '../lib/signal.libsonnet';
 local duration = 'claw_ai_http_request_duration_seconds';
 local first_byte = 'claw_ai_http_time_to_first_byte_seconds';
 local streaming = { 'endpoint=~': config.streaming_endpoints };
-local patient = { 'endpoint!~': config.streaming_endpoints };
 local limits = config.thresholds;
 
-// Quantiles of the endpoints that do not stream: how long a stream takes says nothing about how fast it is.
-local latency(q) = signal.quantile(q, duration, {
-  title: 'p%g' % (q * 100),
-  description: 'Duration of requests to endpoints that do not stream, to the last byte. Streaming ones are judged by their first byte.',
-  match: patient,
-  thresholds: limits.http_p95_seconds,
-});
+// Without the instance: a big fleet has a hundred thousand buckets.
+local recorded_buckets = 'job_endpoint_le:claw_ai_http_request_duration_seconds_bucket:rate5m';
+local recorded_requests = 'job_endpoint_status:claw_ai_http_requests:rate5m';
+local recorded_by_instance = 'job_instance_status:claw_ai_http_requests:rate5m';
+local recorded_in_all = 'job:claw_ai_http_requests:rate5m';
+
+local quantiles(record, description) = [
+  signal.quantile(q, duration, {
+    title: 'p%g' % (q * 100),
+    description: description,
+    record: record,
+    thresholds: limits.http_p95_seconds,
+  })
+  for q in [0.5, 0.95, 0.99]
+];
 
 // A column of the endpoint table: recorded per endpoint over all instances, so that a big fleet stays readable.
 local recorded(spec) = signal.new({ by: ['endpoint'] } + spec);
 
 {
   requests: signal.rate('claw_ai_http_requests_total', { title: 'Requests', unit: 'reqps' }),
-  by_class: signal.rate(duration + '_count', {
+  by_class: signal.new({
     title: 'Request rate by status class',
     description: 'Requests a second, stacked by status class; the dashed line is the same hour a week ago.',
     unit: 'reqps',
     by: ['status_class'],
+    query(s):: 'sum by (status_class) (label_replace(%s, "status_class", "${1}xx", "status", "(.).."))' % s.averaged(recorded_by_instance),
   }),
   last_week: signal.new({
     title: 'a week ago',
     description: 'Requests a second, a week ago.',
     unit: 'reqps',
-    query(s):: 'sum(rate(%s[%s] offset 1w))' % [s.of('claw_ai_http_requests_total'), s.range],
+    query(s):: 'sum(avg_over_time(%s[%s] offset 1w))' % [s.recorded(recorded_in_all), s.range],
   }),
   against_last_week: signal.new({
     title: 'Traffic against last week',
@@ -40,10 +48,10 @@ local recorded(spec) = signal.new({ by: ['endpoint'] } + spec);
     thresholds: { warning: 0.5, critical: 0.1, below: true },
     no_value: 'no data a week ago',
     query(s):: |||
-      sum(rate(%(requests)s[%(range)s]))
+      sum(avg_over_time(%(requests)s[%(range)s]))
       /
-      sum(rate(%(requests)s[%(range)s] offset 1w))
-    ||| % { requests: s.of('claw_ai_http_requests_total'), range: s.range },
+      sum(avg_over_time(%(requests)s[%(range)s] offset 1w))
+    ||| % { requests: s.recorded(recorded_in_all), range: s.range },
   }),
   hurt: signal.new({
     title: 'People hurt per minute',
@@ -56,7 +64,7 @@ local recorded(spec) = signal.new({ by: ['endpoint'] } + spec);
         + (sum(%(answers)s) or 0 * sum(%(http)s))
       )
     ||| % {
-      http: s.rate('claw_ai_http_requests_total', { 'status=~': '5..|499' }),
+      http: s.averaged(recorded_by_instance, { 'status=~': '5..|499' }),
       answers: s.rate('claw_ai_ai_response_duration_seconds_count', { status: 'error' }),
     },
   }),
@@ -67,51 +75,59 @@ local recorded(spec) = signal.new({ by: ['endpoint'] } + spec);
     by: ['status'],
     query(s):: 'topk(10, sum by (status) (increase(%s[$__range])))' % s.of('claw_ai_http_requests_total'),
   }),
-  errors: signal.share('claw_ai_http_requests_total', { 'status=~': '5..' }, {
+  local errors(record) = signal.share('claw_ai_http_requests_total', { 'status=~': '5..' }, {
     title: 'Error rate',
     description: 'Share of requests answered with 5xx, or broken in mid-stream.',
+    record: record,
     thresholds: limits.http_error_ratio,
   }),
+  errors: errors(recorded_by_instance),
+  errors_of_endpoint: errors(recorded_requests),
   abandoned: signal.share('claw_ai_http_requests_total', { status: '499' }, {
     title: 'Given up by clients (499)',
     description: 'Share of requests whose client left before the answer was complete: slow without an error.',
+    record: recorded_requests,
     thresholds: limits.http_error_ratio,
   }),
   refused: signal.share('claw_ai_http_requests_total', { status: '429' }, {
     title: 'Refused as too many (429)',
     description: 'Share of requests refused with 429.',
+    record: recorded_requests,
     thresholds: limits.http_error_ratio,
   }),
   failures_by_endpoint: signal.new({
     title: 'Failed requests by endpoint and code',
-    description: 'Requests a second answered with 4xx or 5xx, the twenty largest.',
+    description: 'Requests a second answered with 4xx or 5xx, the ten largest.',
     unit: 'reqps',
     by: ['endpoint', 'status'],
-    query(s):: 'topk(20, sum by (endpoint, status) (%s) > 0)' % s.rate('claw_ai_http_requests_total', { 'status=~': '[45]..' }),
+    query(s):: 'topk(10, sum by (endpoint, status) (%s) > 0)' % s.averaged(recorded_requests, { 'status=~': '[45]..' }),
   }),
 
-  p50: latency(0.5),
-  p95: latency(0.95),
-  p99: latency(0.99),
+  // How long a stream takes says nothing about how fast it is: the recording leaves streams out.
+  quantiles: quantiles(
+    'job_le:%s_bucket:rate5m' % duration,
+    'Duration of requests to endpoints that do not stream, to the last byte. Streaming ones are judged by their first byte.'
+  ),
+  quantiles_of_endpoint: quantiles(recorded_buckets, 'Duration of requests to the chosen endpoint, to the last byte.'),
   first_byte_p95: signal.quantile(0.95, first_byte, {
     title: 'first byte p95 (streaming)',
     description: 'Time to the first byte of streamed responses.',
-    match: streaming,
+    record: 'job_le:%s_bucket:rate5m' % first_byte,
     thresholds: limits.http_p95_seconds,
   }),
   buckets: signal.buckets(duration, {
     title: 'Response times of $endpoint',
-    description: 'Requests per duration; the dots are exemplars. Choose an endpoint above.',
+    description: 'Requests per duration; the dots are exemplars.',
   }),
   slower_than_warning: signal.above_bound(limits.http_p95_seconds.warning, duration, {
     title: 'over %g s' % limits.http_p95_seconds.warning,
-    description: 'Share of requests to endpoints that do not stream that took longer; counted from buckets, not estimated.',
-    match: patient,
+    description: 'Share of requests that took longer; counted from buckets, not estimated.',
+    record: recorded_buckets,
   }),
   slower_than_critical: signal.above_bound(limits.http_p95_seconds.critical, duration, {
     title: 'over %g s' % limits.http_p95_seconds.critical,
-    description: 'Share of requests to endpoints that do not stream that took longer.',
-    match: patient,
+    description: 'Share of requests that took longer.',
+    record: recorded_buckets,
   }),
 
   // ---- By endpoint ---------------------------------------------------------------------------------------
@@ -195,7 +211,7 @@ local recorded(spec) = signal.new({ by: ['endpoint'] } + spec);
       title: 'Request rate by endpoint',
       description: 'Requests a second to the twenty busiest endpoints.',
       unit: 'reqps',
-      query(s):: 'topk(20, sum by (endpoint) (%s))' % s.rate('claw_ai_http_requests_total'),
+      query(s):: 'topk(20, sum by (endpoint) (%s))' % s.averaged('job_endpoint:claw_ai_http_requests:rate5m'),
     }),
     failing: recorded({
       title: 'Endpoints by error rate',
@@ -206,23 +222,26 @@ local recorded(spec) = signal.new({ by: ['endpoint'] } + spec);
         /
         sum by (endpoint) (%(all)s)
       ||| % {
-        bad: s.rate('claw_ai_http_requests_total', { 'status=~': '5..' }),
-        all: s.rate('claw_ai_http_requests_total'),
+        bad: s.averaged(recorded_requests, { 'status=~': '5..' }),
+        all: s.averaged('job_endpoint:claw_ai_http_requests:rate5m'),
       },
     }),
   },
 
   // ---- Streaming -----------------------------------------------------------------------------------------
   streams: {
-    first_byte: signal.quantile(0.95, first_byte, {
+    first_byte: signal.new({
       title: 'First byte p95',
-      description: 'Time to the first byte of responses sent in more than one part, by endpoint.',
+      description: 'Time to the first byte of responses sent in more than one part; the ten slowest endpoints.',
+      unit: 's',
       by: ['endpoint'],
       thresholds: limits.http_p95_seconds,
+      query(s):: 'topk(10, max by (endpoint) (%s))' % s.averaged('job_endpoint:%s:p95_5m' % first_byte),
     }),
     length: signal.quantile(0.95, duration, {
       title: 'Stream length p95',
       description: 'Time from request to last byte of the endpoints that stream.',
+      record: recorded_buckets,
       match: streaming,
       by: ['endpoint'],
     }),
@@ -235,11 +254,18 @@ local recorded(spec) = signal.new({ by: ['endpoint'] } + spec);
     broken: signal.share('claw_ai_http_requests_total', { 'status=~': '5..' }, {
       title: 'Broken streams',
       description: 'Share of streamed responses that failed or broke before their end.',
+      record: recorded_requests,
       match: streaming,
       by: ['endpoint'],
       thresholds: limits.http_error_ratio,
     }),
     sockets: signal.gauge('claw_ai_websocket_connections', { title: 'Open WebSockets', by: ['endpoint'] }),
+    socket_life: signal.quantile(0.5, 'claw_ai_websocket_duration_seconds', {
+      title: 'Life of a WebSocket, median',
+      description: 'How long connections lasted that closed lately. Seconds where there were hours: something cuts them.',
+      by: ['endpoint'],
+      no_value: 'no WebSocket closed lately',
+    }),
     socket_closes: signal.rate('claw_ai_websocket_duration_seconds_count', {
       title: 'WebSockets closed by code',
       description: 'WebSockets closed a second, by close code: 1000 and 1001 are orderly, 1006 and 1011 are not.',

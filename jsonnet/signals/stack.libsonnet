@@ -15,13 +15,14 @@ local firing(severity, limits) = signal.new({
   warning: firing('warning', { warning: 1, critical: 10 }),
   firing_for: signal.new({
     title: 'Firing for',
-    description: 'Alerts that fire now and since when. The two watchdogs always fire: they prove that alerting works.',
+    no_value: 'nothing fires',
+    description: 'Alerts that fire now and since when. A click opens the dashboard that shows why. The two watchdogs are left out: they always fire.',
     unit: 's',
     by: ['severity', 'alertname', 'job', 'dashboard'],
     query(s):: |||
       (time() - max by (severity, alertname, job, dashboard) (ALERTS_FOR_STATE))
       and on (severity, alertname, job, dashboard)
-      ALERTS{alertstate="firing"}
+      ALERTS{alertstate="firing", severity=~"critical|warning|info"}
     |||,
   }),
   budget_left: signal.new({
@@ -59,38 +60,57 @@ local firing(severity, limits) = signal.new({
     legend: 'probe of {{target}}',
     query(s):: 'min by (target) (%s)' % s.of('probe_success', { 'module=~': 'https?_2xx.*' }),
   }),
+  canaries: signal.new({
+    title: 'Providers asked by the exporter',
+    description: '1 while the small request that the exporter makes to each provider succeeds: fails it too, it is not us.',
+    unit: 'percentunit',
+    by: ['provider'],
+    legend: '{{provider}} (canary)',
+    query(s):: 'min by (provider) (%s)' % s.of('claw_ai_canary_success'),
+  }),
   versions: signal.new({
     title: 'Instances',
-    description: 'Instances that run a version.',
+    description: 'Instances that run a version, of an application or of its table of prices.',
     unit: 'short',
     by: ['job', 'app', 'version', 'library_version'],
-    query(s):: 'count by (job, app, version, library_version) (claw_ai_build_info)',
+    query(s):: |||
+      count by (job, app, version, library_version) (claw_ai_build_info)
+      or
+      label_replace(count by (job, version) (claw_ai_ai_price_table_info), "app", "prices", "", "")
+    |||,
   }),
   uptime: signal.new({
     title: 'Running for',
-    description: 'Time since the process of a target started.',
+    description: 'Time since the youngest process of a job started.',
     unit: 's',
-    by: ['job', 'instance'],
-    query(s):: 'time() - max by (job, instance) (process_start_time_seconds)',
+    by: ['job'],
+    query(s):: 'time() - max by (job) (process_start_time_seconds)',
   }),
   restarts: signal.new({
     title: 'Restarts',
-    description: 'How often the process of a target started anew within the shown time range.',
+    description: 'How often processes of a job started anew within the shown time range.',
     unit: 'short',
-    by: ['job', 'instance'],
+    by: ['job'],
     thresholds: { warning: 1, critical: 3 },
-    query(s):: 'max by (job, instance) (changes(process_start_time_seconds[$__range]))',
+    query(s):: 'sum by (job) (changes(process_start_time_seconds[$__range]))',
   }),
-  prometheus_config_age: signal.new({
-    title: 'Prometheus',
+  configured: signal.new({
+    title: 'Configured',
     description: 'Time since the configuration was last loaded.',
     unit: 's',
-    query(s):: 'time() - max(prometheus_config_last_reload_success_timestamp_seconds)',
-  }),
-  alertmanager_config_age: signal.new({
-    title: 'Alertmanager',
-    description: 'Time since the configuration was last loaded.',
-    unit: 's',
-    query(s):: 'time() - max(alertmanager_config_last_reload_success_timestamp_seconds)',
+    by: ['job'],
+    query(s):: |||
+      time() - max by (job) (
+        %s
+        or
+        %s
+        or
+        %s
+      )
+    ||| % [
+      s.of('prometheus_config_last_reload_success_timestamp_seconds'),
+      s.of('alertmanager_config_last_reload_success_timestamp_seconds'),
+      s.of('claw_ai_exporter_config_last_reload_success_timestamp_seconds'),
+    ],
   }),
 }

@@ -4,11 +4,56 @@ local signal = import '../lib/signal.libsonnet';
 
 local limits = config.thresholds;
 
-local operation(title, metric) = signal.quantile(0.95, metric, {
-  title: title,
-  by: ['operation'],
-  legend: title + ' {{operation}}',
-});
+// A kind of store, as the application sees it; over all instances, from rules/stores.libsonnet.
+local store(title, metric, failing={}) = {
+  local count = 'job_operation_status:%s_count:rate5m' % metric,
+  p95: signal.new({
+    title: title,
+    description: 'p95 of the slowest operations, as the application saw them.',
+    unit: 's',
+    by: ['operation'],
+    legend: title + ' {{operation}}',
+    query(s):: 'topk(10, max by (operation) (%s))' % s.averaged('job_operation:%s:p95_5m' % metric),
+  }),
+  rate: signal.new({
+    title: title + ' operations',
+    description: 'Operations a second by how they ended, the ten most frequent.',
+    unit: 'ops',
+    by: ['operation', 'status'],
+    query(s):: 'topk(10, sum by (operation, status) (%s) > 0)' % s.averaged(count),
+  }),
+  failed: signal.new({
+    title: title,
+    description: 'Operations a minute that failed, as the application saw them.',
+    unit: 'short',
+    query(s):: '60 * sum(%s)' % s.averaged(count, { status: 'error' }),
+  }),
+  failed_share: signal.new({
+    title: title + ' operations that fail',
+    description: 'Share of operations that failed; the ten worst.',
+    unit: 'percentunit',
+    by: ['operation'],
+    [if failing != {} then 'thresholds']: failing,
+    query(s):: |||
+      topk(
+        10,
+        sum by (operation) (%s)
+        /
+        (sum by (operation) (%s) > 0)
+      )
+    ||| % [s.averaged(count, { status: 'error' }), s.averaged(count)],
+  }),
+  busy: signal.new({
+    title: 'the application waits',
+    description: 'Seconds within each second. What the server does not account for is the network, waiting in line, and the driver. The server works for other clients too.',
+    unit: 'short',
+    query(s):: 'sum(%s)' % s.averaged('job_operation:%s_sum:rate5m' % metric),
+  }),
+};
+
+local db = store('DB', 'claw_ai_db_operation_duration_seconds');
+local redis = store('Redis', 'claw_ai_redis_operation_duration_seconds');
+local vector = store('Vector store', 'claw_ai_vector_db_operation_duration_seconds', { warning: limits.vector_db_failed_ratio });
 
 {
   pool_used: signal.new({
@@ -25,17 +70,40 @@ local operation(title, metric) = signal.quantile(0.95, metric, {
       )
     ||| % [s.of('claw_ai_db_pool_connections', { state: 'active' }), s.of('claw_ai_db_pool_max_connections')],
   }),
+  pool_wait: signal.quantile(0.95, 'claw_ai_db_pool_wait_seconds', {
+    title: 'Wait for a connection, p95',
+    by: ['pool'],
+    record: 'job_pool_le:claw_ai_db_pool_wait_seconds_bucket:rate5m',
+  }),
+  pool_timeouts: signal.new({
+    title: 'No connection in time',
+    description: 'Requests for a connection per minute that gave up waiting: each is an error that a user sees.',
+    unit: 'short',
+    by: ['pool'],
+    query(s):: '60 * sum by (pool) (%s)' % s.rate('claw_ai_db_pool_timeouts_total'),
+  }),
+  pool_connections: signal.new({
+    title: 'Connections of pools',
+    description: 'Connections of all instances by pool and state.',
+    unit: 'short',
+    by: ['pool', 'state'],
+    query(s):: 'sum by (pool, state) (%s)' % s.of('claw_ai_db_pool_connections'),
+  }),
   postgres_connections: signal.new({
     title: 'Postgres connections used',
-    description: 'Open connections as a share of max_connections.',
+    description: 'Open connections as a share of those that applications may open; some are kept back for superusers.',
     unit: 'percentunit',
     by: ['instance'],
-    thresholds: limits.pool_used_ratio,
+    thresholds: limits.postgres_connections_ratio,
     query(s):: |||
       sum by (instance) (%s)
       /
-      min by (instance) (%s)
-    ||| % [s.of('pg_stat_activity_count'), s.of('pg_settings_max_connections')],
+      min by (instance) (%s - %s)
+    ||| % [
+      s.of('pg_stat_activity_count'),
+      s.of('pg_settings_max_connections'),
+      s.of('pg_settings_superuser_reserved_connections'),
+    ],
   }),
   redis_memory: signal.new({
     title: 'Redis memory used',
@@ -100,17 +168,37 @@ local operation(title, metric) = signal.quantile(0.95, metric, {
       /
       sum(%s)
     ||| % [
-      s.rate('claw_ai_vector_db_operation_duration_seconds_count', { status: 'ok' }),
-      s.rate('claw_ai_vector_db_operation_duration_seconds_count'),
+      s.averaged('job_operation_status:claw_ai_vector_db_operation_duration_seconds_count:rate5m', { status: 'ok' }),
+      s.averaged('job_operation_status:claw_ai_vector_db_operation_duration_seconds_count:rate5m'),
     ],
   }),
 
-  db_p95: operation('DB', 'claw_ai_db_operation_duration_seconds'),
-  redis_p95: operation('Redis', 'claw_ai_redis_operation_duration_seconds'),
-  vector_p95: operation('Vector store', 'claw_ai_vector_db_operation_duration_seconds'),
+  db: db,
+  redis: redis,
+  vector: vector,
+  db_p95: db.p95,
+  redis_p95: redis.p95,
+  vector_p95: vector.p95,
+
+  // A bucket of its own holds the retrievals that found nothing.
+  empty: signal.new({
+    title: 'Retrievals that find nothing',
+    description: 'Share of retrievals without a result, by index: answers without knowledge.',
+    unit: 'percentunit',
+    by: ['index'],
+    thresholds: { warning: limits.retrieval_empty_ratio },
+    query(s):: |||
+      sum by (index) (%(empty)s)
+      /
+      (sum by (index) (%(all)s) > 0)
+    ||| % {
+      empty: s.averaged('job_index_le:claw_ai_retrieval_results_bucket:rate5m', { le: '0.0' }),
+      all: s.averaged('job_index_le:claw_ai_retrieval_results_bucket:rate5m', { le: '+Inf' }),
+    },
+  }),
 
   // Where a request's time goes: the sums of the histograms, divided by the requests.
-  local per_request(title, metric) = signal.new({
+  local per_request(title, record) = signal.new({
     title: title,
     description: 'Mean seconds per request spent in each part; calls that run side by side count in full.',
     unit: 's',
@@ -118,11 +206,11 @@ local operation(title, metric) = signal.quantile(0.95, metric, {
       sum(%s)
       /
       sum(%s)
-    ||| % [s.rate(metric + '_sum'), s.rate('claw_ai_http_request_duration_seconds_count')],
+    ||| % [s.averaged(record), s.averaged('job:claw_ai_http_request_duration_seconds_count:rate5m')],
   }),
-  time_total: per_request('whole request', 'claw_ai_http_request_duration_seconds'),
-  time_ai: per_request('model', 'claw_ai_ai_response_duration_seconds'),
-  time_db: per_request('database', 'claw_ai_db_operation_duration_seconds'),
-  time_redis: per_request('Redis', 'claw_ai_redis_operation_duration_seconds'),
-  time_vector: per_request('vector store', 'claw_ai_vector_db_operation_duration_seconds'),
+  time_total: per_request('whole request', 'job:claw_ai_http_request_duration_seconds_sum:rate5m'),
+  time_ai: per_request('model', 'job:claw_ai_ai_response_duration_seconds_sum:rate5m'),
+  time_db: per_request('database', 'job_operation:claw_ai_db_operation_duration_seconds_sum:rate5m'),
+  time_redis: per_request('Redis', 'job_operation:claw_ai_redis_operation_duration_seconds_sum:rate5m'),
+  time_vector: per_request('vector store', 'job_operation:claw_ai_vector_db_operation_duration_seconds_sum:rate5m'),
 }

@@ -61,8 +61,9 @@ def tree(tmp_path: Path) -> Path:
     shutil.copytree(
         ROOT / "jsonnet", tmp_path / "jsonnet", ignore=shutil.ignore_patterns("*.py", "__pycache__")
     )
-    (tmp_path / "exporter").mkdir()
-    shutil.copy(ROOT / "exporter/metrics.json", tmp_path / "exporter")
+    for folder in ("exporter", "relay"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(ROOT / folder / "metrics.json", tmp_path / folder)
     return tmp_path
 
 

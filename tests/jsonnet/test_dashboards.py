@@ -37,8 +37,13 @@ def panels(dashboard: Json) -> list[Json]:
     return [dict(panel) for panel in expressions.panels(dashboard)]
 
 
+def targets(dashboard: Json) -> list[Json]:
+    return [target for panel in panels(dashboard) for target in panel.get("targets", [])]
+
+
 def queries(dashboard: Json) -> list[str]:
-    return [target["expr"] for panel in panels(dashboard) for target in panel.get("targets", [])]
+    """Return the queries that go to Prometheus."""
+    return [target["expr"] for target in targets(dashboard) if expressions.is_prometheus(target)]
 
 
 def config() -> Json:
@@ -114,11 +119,22 @@ def test_alerts_restarts_and_versions_are_marked_on_the_time_axis(dashboard: Jso
 
 
 def test_every_query_asks_the_data_source_of_the_variable(dashboard: Json) -> None:
-    sources = {
-        target["datasource"]["uid"] for panel in panels(dashboard) for target in panel.get("targets", [])
+    variables = {
+        (one["query"], f"${{{one['name']}}}")
+        for one in dashboard["templating"]["list"]
+        if one["type"] == "datasource"
     }
-    assert sources == {"${datasource}"}
+    assert {
+        (target["datasource"]["type"], target["datasource"]["uid"]) for target in targets(dashboard)
+    } == variables
     assert dashboard["templating"]["list"][0]["name"] == "datasource"
+
+
+def test_a_panel_asks_the_same_data_source_as_its_queries(dashboard: Json) -> None:
+    for panel in panels(dashboard):
+        assert {json.dumps(target["datasource"]) for target in panel["targets"]} == {
+            json.dumps(panel["datasource"])
+        }
 
 
 def test_job_starts_at_the_configured_application() -> None:
@@ -131,8 +147,8 @@ def test_rates_are_taken_over_the_rate_interval(dashboard: Json) -> None:
     ranges = {
         found for query in queries(dashboard) for found in re.findall(r"\[(\$__\w+|\d+[smhdwy])\]", query)
     }
-    # A day and six hours are about the past as such, not about the resolution of the picture.
-    assert ranges <= {"$__rate_interval", "$__range", "1d", "6h"}
+    # A day, six hours and one are about the past as such, not about the resolution of the picture.
+    assert ranges <= {"$__rate_interval", "$__range", "1d", "6h", "1h"}
 
 
 def test_a_link_inside_a_table_leads_to_a_dashboard_and_a_variable_that_exist(dashboard: Json) -> None:
@@ -153,6 +169,18 @@ def test_a_link_inside_a_table_leads_to_a_dashboard_and_a_variable_that_exist(da
         ("claw-ai-performance", "Error rate · 错误率监控", "http_error_ratio"),
         ("claw-ai-performance", "Pool in use", "pool_used_ratio"),
         ("claw-ai-performance", "Answer time p95 by model", "ai_p95_seconds"),
+        ("claw-ai-models", "First token", "first_token_p95_seconds"),
+        ("claw-ai-models", "Day's budget used", "ai_budget_spent_ratio"),
+        ("claw-ai-models", "Rate limited", "ai_rate_limited_ratio"),
+        ("claw-ai-models", "Attempts that only repeat", "ai_retry_ratio"),
+        ("claw-ai-models", "Longest wait within an answer, p99", "ai_stall_seconds"),
+        ("claw-ai-datastores", "Pool in use", "pool_used_ratio"),
+        ("claw-ai-datastores", "Connections used", "postgres_connections_ratio"),
+        ("claw-ai-datastores", "Oldest transaction", "transaction_seconds"),
+        ("claw-ai-datastores", "Replication lag", "replication_lag_seconds"),
+        ("claw-ai-datastores", "Oldest task waits", "queue_age_seconds"),
+        ("claw-ai-datastores", "Retrievals that find nothing", "retrieval_empty_ratio"),
+        ("claw-ai-datastores", "Vector store operations that fail", "vector_db_failed_ratio"),
         ("claw-ai-resources", "CPU usage · CPU 使用率", "cpu_used_ratio"),
         ("claw-ai-resources", "Memory usage · 内存使用率", "memory_used_ratio"),
         ("claw-ai-resources", "Disk usage · 磁盘使用率", "disk_used_ratio"),
@@ -163,7 +191,39 @@ def test_thresholds_come_from_the_configuration(uid: str, title: str, key: str) 
     (panel,) = [panel for panel in panels(ALL[uid]) if panel["title"] == title]
     steps = [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
     limits = config()["thresholds"][key]
-    assert steps == [None, limits["warning"], limits["critical"]]
+    heights = list(limits.values()) if isinstance(limits, dict) else [limits]
+    assert steps == [None, *sorted(heights)]
+
+
+def test_every_objective_has_a_row_of_its_own_and_somebody_who_spends_its_budget() -> None:
+    slos = json.loads(_jsonnet.evaluate_file(str(ROOT / "jsonnet/slos.libsonnet")))
+    dashboard = ALL["claw-ai-slo"]
+    rows = [panel["title"] for panel in dashboard["panels"] if panel["type"] == "row"]
+    assert [
+        one["title"] for one in slos.values() if f"{one['title']}: who spends the budget?" not in rows
+    ] == []
+    budgets = [query for query in queries(dashboard) if query.startswith("job:slo:budget_left{")]
+    assert len(budgets) == len(slos)
+    assert all(any(f'slo="{one["name"]}"' in query for query in budgets) for one in slos.values())
+
+
+def test_the_lines_of_burn_rates_are_the_factors_of_the_alerts() -> None:
+    factors = {pair["factor"] for pair in config()["slo"]["burn"] + config()["slo"]["leak"]}
+    for panel in panels(ALL["claw-ai-slo"]):
+        if panel["title"] == "Burn rates":
+            steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            assert {step["value"] for step in steps if step["value"] is not None} == factors
+
+
+def test_exemplars_are_asked_of_raw_buckets_only(dashboard: Json) -> None:
+    """A recorded series has none."""
+    asked = [
+        target["expr"]
+        for panel in panels(dashboard)
+        for target in panel.get("targets", [])
+        if target.get("exemplar")
+    ]
+    assert [query for query in asked if ":" in re.sub(r'"[^"]*"', "", query) or "_bucket" not in query] == []
 
 
 def test_the_thresholds_of_document_4_are_the_defaults() -> None:
@@ -178,7 +238,8 @@ def test_the_error_rate_divides_failures_by_requests() -> None:
     (panel,) = [
         panel for panel in panels(ALL["claw-ai-performance"]) if panel["title"].startswith("Error rate")
     ]
-    assert "sum(rate(claw_ai_http_requests_total{" in panel["targets"][0]["expr"]
+    recorded = "job_instance_status:claw_ai_http_requests:rate5m"
+    assert f"(sum(avg_over_time({recorded}{{" in panel["targets"][0]["expr"]
 
 
 def test_the_overview_fits_on_one_screen() -> None:

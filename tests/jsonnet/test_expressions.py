@@ -80,13 +80,15 @@ def test_panels_in_folded_rows_are_looked_at() -> None:
     assert "panel 'P': unknown metric downs" in of_dashboard(panels=[row])[0]
 
 
-def test_panels_of_other_data_sources_are_left_alone() -> None:
+def test_a_query_of_log_lines_is_judged_as_such() -> None:
     logs = {
         "type": "logs",
         "title": "L",
         "targets": [{"datasource": {"type": "loki"}, "expr": '{a="b"} |= `x`'}],
     }
-    assert of_dashboard(panels=[logs, {"type": "text", "title": "T"}]) == []
+    assert of_dashboard(panels=[logs, {"type": "text", "title": "T"}]) == [
+        "grafana/dashboards/d.json: panel 'L': LogQL: no stream has a label a"
+    ]
 
 
 def test_a_variable_that_the_dashboard_lacks_is_found() -> None:
@@ -98,6 +100,10 @@ def test_a_variable_that_the_dashboard_lacks_is_found() -> None:
     assert of_dashboard(panels=panels, templating={"list": [variable]}) == [
         "grafana/dashboards/d.json: panel 'P': no variable $inst"
     ]
+
+
+def test_a_group_of_label_replace_is_no_variable() -> None:
+    assert of_dashboard(panels=[panel('label_replace(up, "job", "$1", "instance", "(.+)")')]) == []
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,18 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 ROOT = Path(__file__).resolve().parents[2]
-TYPES = {"bargauge", "gauge", "heatmap", "piechart", "row", "stat", "state-timeline", "table", "timeseries"}
+TYPES = {
+    "bargauge",
+    "gauge",
+    "heatmap",
+    "logs",
+    "piechart",
+    "row",
+    "stat",
+    "state-timeline",
+    "table",
+    "timeseries",
+}
 
 Json = dict[str, Any]
 Plant = Callable[[Json], None]

@@ -26,6 +26,8 @@ hits_total{path="/",code="200"} 3
 hits_total{path="/b"} 1
 # TYPE hits_created gauge
 hits_created 12345
+# TYPE blocks_read counter
+blocks_read{db="a"} 5
 # TYPE wait_seconds histogram
 wait_seconds_bucket{pool="a",le="1.0"} 1
 wait_seconds_bucket{pool="a",le="+Inf"} 1
@@ -64,8 +66,9 @@ def test_names_types_and_labels_are_captured(
 ) -> None:
     file = tmp_path / "vendor-metrics.json"
     assert vendor_metrics.main([f"some-exporter={address}", "--file", str(file)]) == 0
-    assert "vendor-metrics.json: 5 metrics, 5 of them new" in capsys.readouterr().out
+    assert "vendor-metrics.json: 6 metrics, 6 of them new" in capsys.readouterr().out
     assert json.loads(file.read_text()) == {
+        "blocks_read": {"labels": ["db"], "source": "some-exporter", "type": "counter"},
         "hits_total": {"labels": ["code", "path"], "source": "some-exporter", "type": "counter"},
         "no_type_given": {"labels": ["x"], "source": "some-exporter", "type": "untyped"},
         "pg_up": {"labels": [], "source": "some-exporter", "type": "gauge"},
@@ -78,7 +81,7 @@ def test_the_file_has_one_line_per_metric(address: str, tmp_path: Path) -> None:
     file = tmp_path / "vendor-metrics.json"
     vendor_metrics.main([f"some-exporter={address}", "--file", str(file)])
     lines = file.read_text().splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert lines == [lines[0], *sorted(lines[1:-1]), lines[-1]]
 
 

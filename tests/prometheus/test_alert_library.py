@@ -92,6 +92,8 @@ def test_an_objective_becomes_recordings_of_each_window_and_an_alert_for_each_pa
         "job:slo_errors:ratio_rate1h",
         "job:slo_errors:ratio_rate30d",
         "job:slo_errors:ratio_rate5m",
+        "job:slo_total:sum30d",
+        "job:slo_bad:sum30d",
         "slo:objective:ratio",
         "job:slo:budget_left",
     ]

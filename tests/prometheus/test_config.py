@@ -30,6 +30,12 @@ def test_the_intervals_are_those_of_prometheus(config: dict[str, Any], prometheu
     assert config["intervals"]["evaluation"] == prometheus["global"]["evaluation_interval"]
 
 
+def test_the_limit_of_samples_is_that_of_prometheus(
+    config: dict[str, Any], prometheus: dict[str, Any]
+) -> None:
+    assert config["sample_limit"] == prometheus["global"]["sample_limit"]
+
+
 def test_every_expected_target_belongs_to_a_job_that_is_scraped(
     config: dict[str, Any], prometheus: dict[str, Any]
 ) -> None:
