@@ -107,11 +107,13 @@ def test_tokens_are_counted_by_disjoint_types_and_priced(chat: Chat, models: Mod
     assert count.of("claw_ai_ai_cost_usd_total", model="claude-haiku-4") == pytest.approx(expected / 1e6)
 
 
-def test_a_model_without_a_price_counts_its_tokens_as_unpriced(chat: Chat) -> None:
+def test_a_model_that_costs_nothing_has_a_price_so_its_tokens_are_not_unpriced(chat: Chat) -> None:
     conversation = chat.begin("qwen-lab")
     with chat.counting() as count:
         chat.ask(conversation)
-    assert count.of("claw_ai_ai_unpriced_tokens_total", model="qwen-lab") > 0
+    assert count.where("claw_ai_ai_tokens_total", model="qwen-lab") > 0
+    assert count.where("claw_ai_ai_unpriced_tokens_total", model="qwen-lab") == 0
+    assert count.where("claw_ai_ai_cost_usd_total", model="qwen-lab") == 0
 
 
 def test_an_answer_that_reports_no_usage_is_counted(chat: Chat, models: Models) -> None:

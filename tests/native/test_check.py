@@ -111,7 +111,7 @@ def dashboard(settings: Settings, *expressions: str) -> None:
     targets = [
         {"refId": str(number), "expr": text, "instant": True} for number, text in enumerate(expressions)
     ]
-    targets.append({"refId": "L", "expr": "{service='x'}", "datasource": {"type": "loki"}})
+    targets.append({"refId": "L", "expr": "{job='x'}", "datasource": {"type": "loki"}})
     panel = {"title": "P", "targets": targets}
     (folder / "claw-ai-x.json").write_text(json.dumps({"panels": [panel]}))
 
@@ -128,7 +128,7 @@ def test_panels_without_data_and_excuses_that_are_none_are_faults(settings: Sett
     assert faults(found) == [
         "claw-ai-x / P / 1 has no data: empty",
         "claw-ai-x / P / 2 has data, but absent.py says: cAdvisor watches containers; there are none",
-        "claw-ai-x / P / L has no data: {service='x'}",
+        "claw-ai-x / P / L has no data: {job='x'}",
     ]
     assert found[0].detail.startswith("2 of ")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,7 +93,13 @@ def test_a_folder_without_dashboards_is_an_error(tmp_path: Path) -> None:
 def test_every_query_of_the_committed_dashboards_can_be_filled_in() -> None:
     queries = read_queries(REPOSITORY / "grafana" / "dashboards")
     assert len(queries) > 100
-    assert not [query.place for query in queries if "$" in query.expression.replace('$"', "")]
+    anchors_and_groups = re.compile(r'\$"|"\$\d"|"\$\{\d\}\w*"')
+    assert not [query.place for query in queries if "$" in anchors_and_groups.sub("", query.expression)]
+
+
+def test_a_group_of_label_replace_is_no_variable(tmp_path: Path) -> None:
+    expr = 'label_replace(up, "a", "$1", "b", "(.+)")'
+    assert expressions(write(tmp_path, panels=[panel(expr, title="Up")])) == [expr]
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,10 @@ def test_a_program_that_ignores_its_signal_is_killed(tmp_path: Path) -> None:
     assert process._running is None
 
 
+def test_a_free_port_is_given_once() -> None:
+    assert len({free_port() for _ in range(500)}) == 500
+
+
 def test_a_program_ends_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:
     port = free_port()
     code = f"""

@@ -96,12 +96,22 @@ def test_a_service_that_dies_at_once_is_reported_with_its_log(
         demonstration.bring_up(settings, [broken], supervisor, lambda _: None)
 
 
-def test_a_service_nobody_knows_cannot_be_started(settings: Settings) -> None:
-    with (
-        supervised(settings) as (supervisor, _),
-        pytest.raises(ServerError, match="nothing cannot be started"),
-    ):
-        supervisor.start("nothing")
+def test_a_service_that_was_stopped_stays_so(settings: Settings) -> None:
+    service = Service(name="slow", about="", command=python("import time; time.sleep(60)"))
+    with supervised(settings, service) as (supervisor, _):
+        supervisor.start("slow")
+        wait_for(lambda: supervisor.states()["slow"].state == "RUNNING", "it does not run")
+        supervisor.stop("slow")
+        assert supervisor.states()["slow"].state == "STOPPED"
+        supervisor.stop("slow")  # one that does not run is left alone
+
+
+def test_a_service_nobody_knows_can_be_neither_started_nor_stopped(settings: Settings) -> None:
+    with supervised(settings) as (supervisor, _):
+        with pytest.raises(ServerError, match="nothing cannot be started"):
+            supervisor.start("nothing")
+        with pytest.raises(ServerError, match="nothing cannot be stopped"):
+            supervisor.stop("nothing")
 
 
 def test_deaths_are_told_until_supervisord_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

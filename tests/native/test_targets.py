@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,46 @@ def test_every_secret_of_alertmanager_is_the_receivers_address(settings: Setting
     }
     assert "http://127.0.0.1:9099/oncall" in named
     assert all(url.startswith("http://127.0.0.1:9099/") for url in named)
+
+
+def test_a_demo_writes_no_mail_and_asks_no_bot(settings: Settings, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    for folder in ("prometheus", "alertmanager", "relay"):
+        shutil.copytree(REPOSITORY / folder, copy / folder)
+    chosen = {
+        "route": {"receiver": "oncall"},
+        "receivers": [
+            {"name": "oncall", "email_configs": [{"to": "a@b.c"}], "slack_configs": [{}, {}]},
+            {"name": "team", "webhook_configs": [{"url": "http://relay:9811/wecom/team"}]},
+            {"name": "null"},
+        ],
+    }
+    (copy / "alertmanager" / "alertmanager.yml").write_text(yaml.safe_dump(chosen))
+    bot = {"type": "wecom", "name": "team", "url_file": "secrets/notify/wecom_url"}
+    (copy / "relay" / "relay.yml").write_text(yaml.safe_dump({"time_zone": "UTC", "channels": [bot]}))
+
+    write_configuration(replace(settings, repository=copy), SERVICES)
+
+    made = settings.etc_dir / "alertmanager"
+    written = read(made / "alertmanager.yml")
+    assert written["receivers"] == [
+        *(
+            {"name": name, "webhook_configs": [{"url_file": f"secrets/{name}", "send_resolved": True}]}
+            for name in ("oncall", "team")
+        ),
+        {"name": "null"},
+    ]
+    assert (made / "secrets" / "team").read_text() == "http://127.0.0.1:9099/team"
+    assert read(copy / "alertmanager" / "alertmanager.yml") == chosen
+    relay = read(settings.etc_dir / "relay" / "relay.yml")
+    assert relay == {"time_zone": "UTC", "channels": [], "heartbeats": []}
+
+
+def test_a_missing_configuration_of_the_relay_says_how_to_make_it(settings: Settings, tmp_path: Path) -> None:
+    for folder in ("prometheus", "alertmanager"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / "copy" / folder)
+    with pytest.raises(NativeError, match=r"relay.yml' is missing; run 'make generate'"):
+        write_configuration(replace(settings, repository=tmp_path / "copy"), SERVICES)
 
 
 def test_a_missing_file_says_how_to_make_it(settings: Settings, tmp_path: Path) -> None:

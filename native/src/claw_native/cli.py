@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from claw_native.check import check
 from claw_native.demo import clean, demo
+from claw_native.drills.calm import calm
+from claw_native.drills.command import FASTER, Options, drills, listing
 from claw_native.errors import NativeError
 from claw_native.settings import read_settings
 from claw_native.status import logs, status
@@ -50,6 +52,18 @@ def _check(settings: Settings, options: argparse.Namespace) -> int:
     return check(settings, wait_seconds=options.wait_seconds, say=say)
 
 
+def _drills(settings: Settings, options: argparse.Namespace) -> int:
+    if options.list:
+        say(listing())
+        return 0
+    chosen = Options(only=options.only, faster=options.faster, keep=options.keep, result=options.result)
+    return drills(settings, chosen, say=say)
+
+
+def _calm(settings: Settings, options: argparse.Namespace) -> int:
+    return calm(settings, minutes=options.minutes, say=say)
+
+
 def _tools(settings: Settings, options: argparse.Namespace) -> int:
     say(f"Programs in {settings.bin_dir}")
     ensure_tools(settings, options.names, say=say)
@@ -74,6 +88,9 @@ def parser() -> argparse.ArgumentParser:
     checks.add_argument(
         "--wait-seconds", type=float, default=180, help="how long to wait for data, all in all (180)"
     )
+    _add_drills(add("drills", _drills, "Break a stack of its own for real; do the right alerts come?"))
+    hour = add("calm", _calm, "Watch a demo of its own for an hour, in which nothing may fire.")
+    hour.add_argument("--minutes", type=float, default=60, help="how long (60)")
     add("status", _status, "What runs in the demo.")
     logs = add("logs", _logs, "Follow the demo's logs.")
     logs.add_argument("services", nargs="*", metavar="SERVICE", help="which ones; all by default")
@@ -82,6 +99,18 @@ def parser() -> argparse.ArgumentParser:
     tools = add("tools", _tools, "Fetch Prometheus, Postgres and the others into .run/tools.")
     tools.add_argument("names", nargs="*", metavar="NAME", help="which ones; all by default")
     return top
+
+
+def _add_drills(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--list", action="store_true", help="show the faults, and end")
+    command.add_argument(
+        "--only", action="append", default=[], metavar="FAULT", help="drill this one; may be repeated"
+    )
+    command.add_argument(
+        "--faster", type=float, default=FASTER, help=f"divide every duration by this ({FASTER:g})"
+    )
+    command.add_argument("--keep", action="store_true", help="leave the stack running for the next run")
+    command.add_argument("--result", type=Path, metavar="FILE", help="where the outcomes go as JSON")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

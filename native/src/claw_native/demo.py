@@ -74,17 +74,28 @@ class Running:
         partial.replace(path)
 
 
-def demo(settings: Settings, *, say: Callable[[str], None] = print) -> int:
+def demo(
+    settings: Settings,
+    *,
+    services: Sequence[Service] | None = None,
+    configure: Callable[[Settings, Iterable[Service]], None] = write_configuration,
+    say: Callable[[str], None] = print,
+) -> int:
     """Runs the stack until Ctrl-C or SIGTERM; returns the exit code.
+
+    Args:
+        settings: Where it runs.
+        services: What runs; by default everything that can run here.
+        configure: Writes the configuration.
+        say: Receives lines for the terminal.
 
     Raises:
         NativeError: It cannot start; whatever had been started is stopped.
     """
-    started = time.monotonic()
     _raise_on_signals()
     try:
         with _alone(settings, say):
-            _run(settings, say, started)
+            _run(settings, services or available_services(), configure, say)
     except StopRequested:
         say("Nothing was left running.")
     return 0
@@ -107,14 +118,19 @@ def clean(settings: Settings, *, say: Callable[[str], None] = print) -> int:
     return 0
 
 
-def _run(settings: Settings, say: Callable[[str], None], started: float) -> None:
+def _run(
+    settings: Settings,
+    services: Sequence[Service],
+    configure: Callable[[Settings, Iterable[Service]], None],
+    say: Callable[[str], None],
+) -> None:
+    started = time.monotonic()
     say(f"Programs in {settings.bin_dir}")
     ensure_tools(settings, DEMO_PROGRAMS, say=say)
-    services = available_services()
     check_ports(settings, services)
     for folder in (settings.etc_dir, settings.data_dir, settings.log_dir):
         folder.mkdir(parents=True, exist_ok=True)
-    write_configuration(settings, services)
+    configure(settings, services)
     (settings.etc_dir / "supervisord.conf").write_text(supervision.configuration(settings, services))
     names = tuple(service.name for service in services)
     Running(pid=os.getpid(), ports=settings.ports, services=names).write(settings)

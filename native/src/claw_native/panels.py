@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 RANGE_SECONDS = 900
 STEP_SECONDS = 15
 RATE_INTERVAL = "1m"  # four scrapes, as Grafana computes it for this scrape interval
-VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::\w+)?\}|(?P<plain>\w+))|\[\[(?P<old>\w+)(?::\w+)?\]\]")
+# What begins with a digit is a group of label_replace().
+NAME = r"[A-Za-z_]\w*"
+VARIABLE = re.compile(
+    rf"\$(?:\{{(?P<braced>{NAME})(?::\w+)?\}}|(?P<plain>{NAME}))|\[\[(?P<old>{NAME})(?::\w+)?\]\]"
+)
 BUILT_IN = {
     "__rate_interval": RATE_INTERVAL,
     "__interval": f"{STEP_SECONDS}s",
+    "__auto": f"{STEP_SECONDS}s",  # Loki's name for the same
     "__interval_ms": str(STEP_SECONDS * 1000),
     "__range": f"{RANGE_SECONDS}s",
     "__range_s": str(RANGE_SECONDS),
@@ -54,8 +59,13 @@ class Query:
         return f"{self.dashboard} / {self.panel} / {self.ref}"
 
 
-def read_queries(folder: Path) -> list[Query]:
+def read_queries(folder: Path, given: Mapping[str, str] = BUILT_IN) -> list[Query]:
     """Reads every query of every dashboard in a folder.
+
+    Args:
+        folder: Where the dashboards' JSON is.
+        given: Values of Grafana's own variables, which tell how long the range is and how fine, and of others
+            that shall not have the value with which their dashboard opens.
 
     Raises:
         NativeError: There is no dashboard, or one uses a variable it does not have.
@@ -63,11 +73,11 @@ def read_queries(folder: Path) -> list[Query]:
     paths = sorted(folder.glob("*.json"))
     if not paths:
         raise NativeError(f"no dashboard in '{folder}'; run 'make generate'")
-    return [query for path in paths for query in _queries(path.stem, json.loads(path.read_text()))]
+    return [query for path in paths for query in _queries(path.stem, json.loads(path.read_text()), given)]
 
 
-def _queries(name: str, dashboard: dict[str, Any]) -> Iterator[Query]:
-    variables = {**BUILT_IN, **_chosen(dashboard)}
+def _queries(name: str, dashboard: dict[str, Any], given: Mapping[str, str]) -> Iterator[Query]:
+    variables = {**_chosen(dashboard), **given}
     for panel in _panels(dashboard["panels"]):
         for target in panel.get("targets", ()):
             if "expr" not in target:

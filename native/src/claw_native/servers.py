@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 import shutil
@@ -29,18 +30,19 @@ POLL_SECONDS = 0.05
 # Losing a test's data with the power is no loss.
 CARELESS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 
-
 # Below those that Linux gives to clients by itself: one of these may be in use again before it is served on.
 PORTS = range(20_000, 32_768)
+# Shuffled: other processes look for ports of their own at the same time.
+_CANDIDATES = itertools.cycle(random.sample(PORTS, k=len(PORTS)))
 
 
 def free_port() -> int:
-    """Returns a port of this machine that nobody uses at the moment.
+    """Returns a port of this machine that nobody uses at the moment, and each time another one.
 
     Raises:
         OSError: A hundred ports are all in use.
     """
-    for port in random.sample(PORTS, k=100):
+    for port in itertools.islice(_CANDIDATES, 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind((HOST, port))
             return port
@@ -97,6 +99,17 @@ class Process:
     def __exit__(self, *_: object) -> None:
         """Stops it."""
         self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process.
+
+        Raises:
+            ServerError: It does not run.
+        """
+        if self._running is None:
+            raise ServerError(f"'{' '.join(self.argv)}' does not run")
+        return self._running.pid
 
     def start(self, timeout_seconds: float = 30) -> None:
         """Starts it, unless it runs, and waits until it is ready.

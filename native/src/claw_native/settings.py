@@ -23,6 +23,7 @@ PORTS: dict[str, int] = {
     "redis-exporter": 9121,
     "postgres-exporter": 9187,
     "exporter": 9810,
+    "relay": 9811,
     "postgres": 15432,
     "redis": 16379,
     "grafana": 3000,

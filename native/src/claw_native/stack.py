@@ -92,6 +92,15 @@ def _exporter_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def _relay_environment(settings: Settings) -> dict[str, str]:
+    return {
+        "CLAW_RELAY_CONFIG": str(settings.etc_dir / "relay" / "relay.yml"),
+        "CLAW_RELAY_HOST": HOST,
+        "CLAW_RELAY_PORT": str(settings.ports["relay"]),
+        "CLAW_RELAY_STATE_FILE": str(settings.data_dir / "relay.json"),
+    }
+
+
 def _postgres_exporter_environment(settings: Settings) -> dict[str, str]:
     return {
         "DATA_SOURCE_URI": f"{_listen(settings, 'postgres')}/{DATABASE}?sslmode=disable",
@@ -105,6 +114,7 @@ def _preview_environment(settings: Settings) -> dict[str, str]:
         "CLAW_PREVIEW_PORT": str(settings.ports["preview"]),
         "CLAW_PREVIEW_DASHBOARDS": str(settings.repository / "grafana" / "dashboards"),
         "CLAW_PREVIEW_PROMETHEUS_URL": settings.url("prometheus"),
+        "CLAW_PREVIEW_LOKI_URL": settings.url("loki") if "loki" in on_path() else "none",
     }
 
 
@@ -145,6 +155,14 @@ SERVICES: tuple[Service, ...] = (
         page="/notifications",
     ),
     Service(
+        name="relay",
+        about="carries notifications to chat bots; to none of them in the demo",
+        environment=_relay_environment,
+        command=lambda _: [_script("claw-relay"), "serve"],
+        ready=answers("relay", "/healthz"),
+        metrics=True,
+    ),
+    Service(
         name="alertmanager",
         about="groups and sends alerts (API only)",
         command=_alertmanager,
@@ -179,7 +197,7 @@ SERVICES: tuple[Service, ...] = (
         command=lambda settings: [
             str(settings.bin_dir / "postgres_exporter"),
             f"--web.listen-address={_listen(settings, 'postgres-exporter')}",
-            "--no-collector.wal",  # needs more than pg_monitor
+            "--collector.database_wraparound",
         ],
         ready=answers("postgres-exporter", "/"),
         metrics=True,

@@ -170,6 +170,14 @@ class Supervisor:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise ServerError(f"{name} cannot be started: {fault.faultString}") from fault
 
+    def stop(self, name: str) -> None:
+        """Stops one service and waits until it has ended; one that does not run is left alone."""
+        try:
+            self._call("stopProcess", name)
+        except Fault as fault:
+            if "NOT_RUNNING" not in fault.faultString:
+                raise ServerError(f"{name} cannot be stopped: {fault.faultString}") from fault
+
     def states(self) -> dict[str, State]:
         """Returns the state of every service, by name; nothing when supervisord is gone."""
         try:

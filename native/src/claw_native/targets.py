@@ -28,6 +28,7 @@ def write_configuration(settings: Settings, services: Iterable[Service]) -> None
     """
     _write_prometheus(settings, services)
     _write_alertmanager(settings)
+    _write_relay(settings)
 
 
 def _write_prometheus(settings: Settings, services: Iterable[Service]) -> None:
@@ -60,9 +61,43 @@ def _write_alertmanager(settings: Settings) -> None:
     if (source / "templates").is_dir():
         _link(source / "templates", folder / "templates")
     configuration = yaml.safe_load((folder / "alertmanager.yml").read_text())
+    if not _only_webhooks(configuration):
+        # A demo writes no mail and calls nobody: whatever a receiver has, here it is the terminal.
+        configuration["receivers"] = [_shown(receiver) for receiver in configuration["receivers"]]
+        (folder / "alertmanager.yml").unlink()
+        (folder / "alertmanager.yml").write_text(yaml.safe_dump(configuration))
     for receiver, path in _url_files(configuration):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(settings.url("receiver", f"/{receiver}"))
+
+
+def _only_webhooks(configuration: dict[str, list[dict[str, object]]]) -> bool:
+    """Tells whether every receiver is sent to addresses in files, or nowhere."""
+    integrations = [
+        (key, one)
+        for receiver in configuration["receivers"]
+        for key, several in receiver.items()
+        if isinstance(several, list)
+        for one in several
+    ]
+    return all(key == "webhook_configs" and "url_file" in one for key, one in integrations)
+
+
+def _shown(receiver: dict[str, object]) -> dict[str, object]:
+    name = receiver["name"]
+    webhook = {"url_file": f"secrets/{name}", "send_resolved": True}
+    return {"name": name, **({"webhook_configs": [webhook]} if len(receiver) > 1 else {})}
+
+
+def _write_relay(settings: Settings) -> None:
+    """Writes the relay's configuration without channels: a demo sends nothing to anybody."""
+    source = settings.repository / "relay" / "relay.yml"
+    if not source.exists():
+        raise NativeError(f"'{source}' is missing; run 'make generate'")
+    configuration = yaml.safe_load(source.read_text()) | {"channels": [], "heartbeats": []}
+    folder = settings.etc_dir / "relay"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "relay.yml").write_text(yaml.safe_dump(configuration))
 
 
 def _url_files(configuration: dict[str, list[dict[str, object]]]) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from claw_native.servers import free_port
 from claw_native.settings import PORTS, Settings, port_setting, read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 START_SECONDS = 150
@@ -71,23 +72,29 @@ def stack_environment(run_dir: Path, tools_dir: Path) -> dict[str, str]:
     return {"CLAW_NATIVE_RUN_DIR": str(run_dir), "CLAW_NATIVE_TOOLS_DIR": str(tools_dir), **ports}
 
 
-def start_stack(environment: dict[str, str], output: Path) -> Stack:
+def start_stack(
+    environment: dict[str, str], output: Path, *, command: Sequence[str] = ("claw_native.cli", "demo")
+) -> Stack:
     """Starts a demo and waits until everything in it is ready.
+
+    Args:
+        environment: Where it runs.
+        output: What it prints is written there.
+        command: The module that runs a demo, and its arguments.
 
     Raises:
         ServerError: It does not start; the message holds what it printed.
     """
+    settings = read_settings(environment)
     with output.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "claw_native.cli", "demo"],
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", *command],
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
         )
-    stack = Stack(
-        settings=read_settings(environment), environment=environment, process=process, output=output
-    )
+    stack = Stack(settings=settings, environment=environment, process=process, output=output)
     deadline = time.monotonic() + START_SECONDS
     while DEMO_IS_UP not in stack.printed():
         if process.poll() is not None or time.monotonic() > deadline:

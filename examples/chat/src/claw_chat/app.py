@@ -9,12 +9,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from claw_chat import logs
+from claw_chat import faults, logs
 from claw_chat.errors import DatabaseUnavailableError, ModelUnavailableError, QuestionRefusedError
-from claw_chat.models import CONTEXT_WINDOWS, DAILY_BUDGET_USD, PRICE_LIST, PRICES
+from claw_chat.models import CONTEXT_WINDOWS, DAILY_BUDGET_USD, MONTHLY_BUDGET_USD, PRICE_LIST, PRICES
 from claw_chat.routers import chat, conversations, health, models, search, sockets
 from claw_chat.services import Services
 from claw_chat.settings import Settings, SettingsError
@@ -47,8 +47,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(title="Claw chat", version=version("claw-chat"), lifespan=lifespan)
     app.state.services = services
+    trouble = [Depends(faults.meet)] if settings.faults == "on" else []
+    if trouble:
+        app.include_router(faults.router)
     for router in (conversations.router, chat.router, search.router, models.router):
-        app.include_router(router, prefix=API)
+        app.include_router(router, prefix=API, dependencies=trouble)
     app.include_router(health.router)
     app.include_router(sockets.router)
     app.add_exception_handler(DatabaseUnavailableError, database_unavailable)
@@ -68,6 +71,7 @@ def measure(app: FastAPI) -> None:
     metrics.set_prices(PRICES, version=PRICE_LIST)
     metrics.set_context_windows(CONTEXT_WINDOWS)
     metrics.set_budget(DAILY_BUDGET_USD, period="day")
+    metrics.set_budget(MONTHLY_BUDGET_USD, period="month")
 
 
 async def database_unavailable(_: Request, error: Exception) -> JSONResponse:

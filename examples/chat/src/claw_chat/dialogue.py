@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from claw_chat.answers import Answers, ToolWish
     from claw_chat.cache import Cache
     from claw_chat.db import Database, Row
+    from claw_chat.faults import Faults
     from claw_chat.search import Search
 
 AGENT: Final = "assistant"
@@ -48,13 +49,17 @@ class Dialogue:
         cache: Where they are cached.
         search: Finds help pages to quote.
         answers: Asks models.
+        faults: Make the assistant repeat itself, where that is wanted.
     """
 
-    def __init__(self, database: Database, cache: Cache, search: Search, answers: Answers) -> None:
+    def __init__(
+        self, database: Database, cache: Cache, search: Search, answers: Answers, faults: Faults
+    ) -> None:
         self._database = database
         self._cache = cache
         self._search = search
         self._answers = answers
+        self._faults = faults
         self._tools = Tools(search.search)
 
     async def begin(self, conversation_id: UUID, question: str, model: str | None) -> Turn | None:
@@ -145,6 +150,8 @@ class Dialogue:
         if wish is None:
             return messages
         result = await self._act(wish)
+        if repeated := self._faults.wanted.repeated_calls:
+            await self._repeat(wish, repeated)
         with metrics.track_agent_step(AGENT, "observe"):
             await self._store(conversation_id, "tool", result, wish.name)
             return [*messages, *_exchange(wish, result)]
@@ -155,6 +162,12 @@ class Dialogue:
                 return await self._tools.run(wish.name, wish.arguments)
         except (ToolError, ModelUnavailableError) as error:
             return f"error: {error}"
+
+    async def _repeat(self, wish: ToolWish, times: int) -> None:
+        """Make no progress until a limit ends it."""
+        for _ in range(times):
+            await self._act(wish)
+        metrics.current_agent_run().stopped_at_limit()
 
 
 def _exchange(wish: ToolWish, result: str) -> list[Message]:

@@ -57,8 +57,8 @@ CHAT_MODELS: Final = {
             price=Price(input=0.55, output=2.19, cache_read=0.14),
             fallback="glm-4",
         ),
-        # Runs on our own machines, so nobody sends a bill: its tokens are counted as unpriced.
-        Model(name="qwen-lab", provider="local", fallback="glm-4-flash"),
+        # Runs on our own machines, so nobody sends a bill. Without a price its tokens would be unpriced.
+        Model(name="qwen-lab", provider="local", price=Price(input=0.0, output=0.0), fallback="glm-4-flash"),
         # Retired by its maker, and nobody has set a fallback: asking for it fails.
         Model(name="glm-3-turbo", provider="zhipu", price=Price(input=0.14, output=0.14)),
     )
@@ -66,6 +66,7 @@ CHAT_MODELS: Final = {
 
 PRICE_LIST: Final = "2026-11"
 DAILY_BUDGET_USD: Final = 20.0
+MONTHLY_BUDGET_USD: Final = 1000.0
 CONTEXT_WINDOWS: Final = {model.name: model.context_tokens for model in CHAT_MODELS.values()}
 PROVIDERS: Final = {model.name: model.provider for model in (*CHAT_MODELS.values(), EMBEDDING_MODEL)}
 PRICES: Final = {

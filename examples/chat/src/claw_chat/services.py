@@ -11,6 +11,7 @@ from claw_chat.answers import Answers
 from claw_chat.cache import Cache
 from claw_chat.db import Database
 from claw_chat.dialogue import Dialogue
+from claw_chat.faults import Faults
 from claw_chat.models import CHAT_MODELS, EMBEDDING_MODEL, provider_of
 from claw_chat.search import Search
 from claw_chat.settings import Settings
@@ -26,6 +27,7 @@ class Services:
     client: openai.AsyncOpenAI
     search: Search
     dialogue: Dialogue
+    faults: Faults
     default_model: str
 
     @classmethod
@@ -40,16 +42,19 @@ class Services:
         )
         metrics.watch_provider(client, provider=provider_of, models=[*CHAT_MODELS, EMBEDDING_MODEL.name])
         search = Search(database, cache, client)
-        dialogue = Dialogue(database, cache, search, Answers(client))
-        return cls(database, cache, client, search, dialogue, settings.default_model)
+        faults = Faults()
+        dialogue = Dialogue(database, cache, search, Answers(client), faults)
+        return cls(database, cache, client, search, dialogue, faults, settings.default_model)
 
     async def open(self) -> None:
         """Begin to connect; returns at once, whether the servers are there or not."""
         await self.database.open()
         self.search.open()
+        self.faults.open()
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.faults.close()
         await self.search.close()
         await self.client.close()
         await self.cache.close()

@@ -186,6 +186,11 @@ class Settings:
         choice("debug", "info", "warning", "error"), "Least severe level that is logged", default="info"
     )
     log_format: str = setting(choice("json", "text"), "Shape of a log line", default="json")
+    faults: str = setting(
+        choice("on", "off"),
+        "Whether everybody who reaches the app may break it (`PUT /faults`)",
+        default="off",
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

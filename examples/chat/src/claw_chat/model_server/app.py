@@ -202,8 +202,11 @@ def _refusal(behaviour: Behaviour, random: Random, *, over_limit: bool) -> Respo
     draw -= behaviour.rate_limited_ratio
     if draw < behaviour.server_error_ratio:
         return _error(500, "the model failed", "internal_error")
-    if draw < behaviour.server_error_ratio + behaviour.quota_exhausted_ratio:
+    draw -= behaviour.server_error_ratio
+    if draw < behaviour.quota_exhausted_ratio:
         return _error(429, "you exceeded your quota; check your plan and billing", "insufficient_quota")
+    if draw < behaviour.quota_exhausted_ratio + behaviour.credentials_rejected_ratio:
+        return _error(401, "the key is not valid", "invalid_api_key")
     return None
 
 

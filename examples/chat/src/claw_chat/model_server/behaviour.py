@@ -24,6 +24,7 @@ class Behaviour:
         rate_limited_ratio: Answers 429 with retry-after.
         server_error_ratio: Answers 500.
         quota_exhausted_ratio: Answers 429 with the code of a bill that is to be paid first.
+        credentials_rejected_ratio: Answers 401, as for a key that was revoked.
         error_text_ratio: Answers 200 with a text that begins with ``Error:``.
         stall_ratio: Falls silent for ``stall_seconds``, before a whole answer or amid a streamed one.
         broken_ratio: Closes the connection in the middle of a streamed answer.
@@ -43,6 +44,7 @@ class Behaviour:
     rate_limited_ratio: float = 0.0
     server_error_ratio: float = 0.0
     quota_exhausted_ratio: float = 0.0
+    credentials_rejected_ratio: float = 0.0
     error_text_ratio: float = 0.0
     stall_ratio: float = 0.0
     broken_ratio: float = 0.0
@@ -60,7 +62,7 @@ TABLE: Final[Mapping[str, Behaviour]] = {
     "deepseek-reasoner": Behaviour(
         first_token_seconds=1.4, token_seconds=0.02, output_tokens=70, reasoning_tokens=120
     ),
-    "qwen-lab": Behaviour(first_token_seconds=0.25, usage_missing_ratio=0.5),
+    "qwen-lab": Behaviour(first_token_seconds=0.25),
     # Retired by its maker: whoever still asks for it gets an error, every time.
     "glm-3-turbo": Behaviour(server_error_ratio=1.0),
     "embedding-3": Behaviour(first_token_seconds=0.03, output_tokens=1),
