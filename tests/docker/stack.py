@@ -212,12 +212,14 @@ def run_command(stack: ComposeStack, *words: str) -> subprocess.CompletedProcess
 def build_images(stack: ComposeStack, builder: Builder) -> list[str]:
     """Builds what the services of the stack run; returns the names."""
     rows = {row["image"]: row.get("build") for row in stack.services.values()}
-    # Ours take longest, mostly waiting for packages: side by side, and first.
+    first, *others = ((reference, build) for reference, build in rows.items() if build)
+    # Ours take longest, mostly waiting for packages: side by side, and first. But one goes ahead, whose base
+    # the others find: builds at the same time share no step in the builder that Debian has.
     with ThreadPoolExecutor() as pool:
-        waiting = [
-            pool.submit(builder.build_own, reference, build) for reference, build in rows.items() if build
-        ]
-        waiting += [pool.submit(builder.build, reference) for reference, build in rows.items() if not build]
+        ahead = pool.submit(builder.build_own, *first)
+        waiting = [pool.submit(builder.build, reference) for reference, build in rows.items() if not build]
+        ahead.result()
+        waiting += [pool.submit(builder.build_own, *own) for own in others]
     for built in waiting:
         built.result()
     return list(rows)
