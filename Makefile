@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-PROJECTS := exporter examples/chat preview native compose
+PROJECTS := exporter examples/chat preview native relay compose
 SOURCES := $(addsuffix /src,$(PROJECTS)) exporter/sbom.py jsonnet bench tests
 VENV := .venv
 BIN := $(VENV)/bin
@@ -89,6 +89,7 @@ upgrade-check: ## What an upgrade to this version of the repository would change
 .PHONY: generate
 generate: $(READY) ## Write everything that is derived: rules, routes, dashboards, metrics.json, tables in docs
 	@$(BIN)/python -m claw_exporter.render
+	@$(BIN)/python -m claw_relay.render
 	@$(BIN)/python jsonnet/generate.py
 
 .PHONY: format
@@ -127,18 +128,27 @@ check: $(READY) ## Format, lint, types, and no difference between sources and ge
 	@$(BIN)/mypy --no-error-summary exporter/sbom.py
 	@$(BIN)/mypy --no-error-summary jsonnet bench tests
 	@$(BIN)/python -m claw_exporter.render --check
+	@$(BIN)/python -m claw_relay.render --check
 	@$(BIN)/python jsonnet/generate.py --check
 
 .PHONY: test
-test: check tools ## Everything that must hold, with the real servers (some 25 minutes)
+test: check tools ## Everything that must hold, with the real servers (some 45 minutes)
 	@rm -f .coverage .coverage.*
-	@$(BIN)/pytest tests --ignore=tests/docker --cov
+	@$(BIN)/pytest tests --ignore=tests/docker --cov --cov-report=
 	@$(BIN)/python tests/coverage.py
 	@$(MAKE) --no-print-directory test-compose
 
 .PHONY: test-compose
 test-compose: $(READY) ## Run docker-compose.prod.yml in a real Docker Engine of its own (as root; says so when it cannot)
 	@$(BIN)/pytest tests/docker
+
+.PHONY: drills
+drills: $(READY) ## Break a running stack for real, fault by fault: do the right alerts come? OPTIONS="--only name" (docs/DRILLS.md)
+	@$(BIN)/claw-native drills $(OPTIONS)
+
+.PHONY: calm
+calm: $(READY) ## Run the demo for an hour, in which nothing may fire but the heartbeats
+	@$(BIN)/claw-native calm $(OPTIONS)
 
 .PHONY: matrix
 matrix: $(READY) ## The middleware's behaviour on every supported Starlette and FastAPI, each in its own environment
@@ -165,6 +175,10 @@ bench-instructions: bench ## The middleware's instructions, which no load change
 .PHONY: bench-server
 bench-server: PART := server
 bench-server: bench ## Requests per second and latency of the example app under uvicorn, with wrk
+
+.PHONY: bench-panels
+bench-panels: $(READY) tools ## Time of every query of every dashboard, over a store of a month; some five minutes
+	@PYTHONPATH=bench:jsonnet exec $(BIN)/python -m claw_bench panels $(OPTIONS)
 
 $(BENCH)/.ready: bench/requirements.txt | $(READY)
 	@$(BIN)/python -m venv --clear --without-pip $(BENCH)

@@ -30,6 +30,7 @@ OTHERS: Final = {
     "claw_compose": ROOT / "compose" / "src" / "claw_compose",
     "claw_native": ROOT / "native" / "src" / "claw_native",
     "claw_preview": ROOT / "preview" / "src" / "claw_preview",
+    "claw_relay": ROOT / "relay" / "src" / "claw_relay",
     "jsonnet": ROOT / "jsonnet",
 }
 LEAST_PERCENT: Final = 90.0

@@ -40,6 +40,8 @@ FILES = (
     "docker-compose.prod.yml",
     ".env.prod.example",
     "exporter/exporter.yml",
+    "relay/relay.yml",
+    "relay/Dockerfile",
     "exporter/Dockerfile",
     "examples/chat/Dockerfile",
 )

@@ -188,6 +188,27 @@ def test_a_secret_that_cannot_work_is_told(ready: Clone, name: str, text: str, t
     assert any(told in found for found in errors(ready))
 
 
+def test_a_channels_own_secret_is_named_where_it_is_missing_or_empty(ready: Clone) -> None:
+    (ready.folder / "relay" / "relay.yml").write_text(
+        "channels:\n- secret_file: secrets/notify/dingtalk_secret\n  url_file: secrets/notify/dingtalk_url\n"
+    )
+    ready.secret("notify/dingtalk_url").write_text("https://oapi.example.org/robot/send?access_token=x")
+
+    assert the_error(ready) == (
+        "secrets/notify/dingtalk_secret is missing: write into it what the channel's own page shows"
+    )
+    ready.secret("notify/dingtalk_secret").write_text("")
+    assert "secrets/notify/dingtalk_secret is empty: write into it" in the_error(ready)
+    ready.secret("notify/dingtalk_secret").write_text("SEC")
+    assert errors(ready) == []
+
+
+def test_a_missing_folder_of_channels_is_told(ready: Clone) -> None:
+    ready.secret("notify").rmdir()
+
+    assert "secrets/notify is missing" in the_error(ready)
+
+
 def test_a_short_password_is_a_note(ready: Clone) -> None:
     ready.secret("postgres_claw_password").write_text("abc1234")
 

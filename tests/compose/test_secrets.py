@@ -130,6 +130,33 @@ def test_notifications_go_nowhere_until_an_address_is_written_and_that_is_told(c
     assert "  secrets/alertmanager_team_url" in clone.said
 
 
+def with_dingtalk(clone: Clone) -> None:
+    """As `make generate` writes it once somebody has chosen DingTalk."""
+    (clone.folder / "relay" / "relay.yml").write_text(
+        "channels:\n- secret_file: secrets/notify/dingtalk_secret\n  url_file: secrets/notify/dingtalk_url\n"
+    )
+
+
+def test_what_only_the_operator_has_is_named_and_not_made_up(clone: Clone) -> None:
+    with_dingtalk(clone)
+    run(clone)
+
+    assert lines(clone, "missing") == ["notify/dingtalk_secret"]
+    assert "notify/dingtalk_url" in lines(clone, "made")
+    assert not clone.secret("notify/dingtalk_secret").exists()
+    assert "  secrets/notify/dingtalk_secret" in clone.said
+    clone.secret("notify/dingtalk_secret").write_text("SEC")
+    run(clone)
+    assert "notify/dingtalk_secret" in lines(clone, "kept")
+    assert "  secrets/notify/dingtalk_secret" not in clone.said
+
+
+def test_the_folder_of_channels_is_there_though_none_is_chosen(clone: Clone) -> None:
+    run(clone)
+
+    assert clone.secret("notify").stat().st_mode & 0o777 == 0o755
+
+
 def test_a_receiver_of_ones_own_gets_its_file(clone: Clone) -> None:
     path = clone.folder / "alertmanager" / "alertmanager.yml"
     path.write_text(path.read_text() + "  - url_file: secrets/alertmanager_chat_url\n")

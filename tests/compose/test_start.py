@@ -81,8 +81,8 @@ def test_an_image_of_ours_that_is_missing_is_built(built: Clone) -> None:
     built.answer("^image inspect --format {{.Created}}", code=1)
     up(built.stack, say=built.say)
 
-    assert calls(built, "build") == ["build exporter"]
-    assert "Building exporter" in built.said
+    assert calls(built, "build") == ["build exporter relay"]
+    assert "Building exporter, relay" in built.said
 
 
 def test_an_image_of_ours_is_labelled_with_the_commit(built: Clone) -> None:
@@ -108,7 +108,7 @@ def test_an_image_older_than_its_source_is_built(built: Clone) -> None:
     built.answer("^image inspect --format {{.Created}}", "2026-01-01T00:00:00Z\n")
     up(built.stack, say=built.say)
 
-    assert calls(built, "build") == ["build exporter"]
+    assert calls(built, "build") == ["build exporter relay"]
 
 
 def test_a_change_of_a_source_is_seen(built: Clone) -> None:
@@ -119,7 +119,7 @@ def test_a_change_of_a_source_is_seen(built: Clone) -> None:
     os.utime(source, (later, later))
     up(built.stack, say=built.say)
 
-    assert calls(built, "build") == ["build exporter"]
+    assert calls(built, "build") == ["build exporter relay"]
 
 
 def test_nothing_is_built_for_a_service_that_is_not_wanted(built: Clone) -> None:

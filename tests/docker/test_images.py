@@ -82,6 +82,7 @@ class Image:
     user: int
     module: str
     own_megabytes: int
+    own_folders: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -98,9 +99,9 @@ class Image:
 
 EXPORTER = Image("claw-exporter", ROOT / "exporter", 10810, "claw_exporter", 45)
 CHAT = Image("claw-chat", ROOT / "examples" / "chat", 10800, "claw_chat", 80)
-each_image = pytest.mark.parametrize(
-    "image", [pytest.param(image, id=image.name) for image in (EXPORTER, CHAT)]
-)
+RELAY = Image("claw-relay", ROOT / "relay", 10811, "claw_relay", 45, ("/var/lib/claw-relay",))
+OURS = (EXPORTER, CHAT, RELAY)
+each_image = pytest.mark.parametrize("image", [pytest.param(image, id=image.name) for image in OURS])
 
 pytestmark = pytest.mark.usefixtures("images")
 
@@ -176,15 +177,19 @@ def test_nothing_that_builds_or_installs_is_in_it(engine: Engine, image: Image, 
 
 
 @each_image
-@pytest.mark.parametrize("code", [PRIVILEGED, OF_OTHERS], ids=["setuid", "owner"])
-def test_every_file_is_roots_and_lends_nobody_its_rights(engine: Engine, image: Image, code: str) -> None:
-    assert ask(engine, image, code, options=("--user=0",)) == []
+def test_no_file_lends_anybody_its_rights(engine: Engine, image: Image) -> None:
+    assert ask(engine, image, PRIVILEGED, options=("--user=0",)) == []
+
+
+@each_image
+def test_every_file_is_roots_but_the_folder_of_its_data(engine: Engine, image: Image) -> None:
+    assert ask(engine, image, OF_OTHERS, options=("--user=0",)) == [*image.own_folders]
 
 
 @each_image
 def test_the_user_can_write_to_no_file_of_it(engine: Engine, image: Image) -> None:
     # Without --read-only: what the file system itself allows.
-    assert ask(engine, image, WRITABLE, options=()) == ["/tmp"]  # noqa: S108 - what every image has
+    assert ask(engine, image, WRITABLE, options=()) == ["/tmp", *image.own_folders]  # noqa: S108 - what every image has
 
 
 @each_image
@@ -206,7 +211,7 @@ def test_the_bill_of_materials_lists_the_locked_packages_and_ours_and_no_other(
         (normal(part["name"]), part["version"]) for part in [document["metadata"]["component"], *python]
     }
     locked = set(re.findall(r"^(\S+)==(\S+)", (image.project / "requirements.txt").read_text(), re.MULTILINE))
-    ours = {(name, image.version) for name in ("claw-exporter", "claw-chat")}
+    ours = {(name, image.version) for name in ("claw-exporter", "claw-chat", "claw-relay")}
 
     assert listed == {(normal(name), version) for name, version in ask(engine, image, INSTALLED)}
     assert (image.name, image.version) in listed
@@ -269,10 +274,8 @@ def test_it_is_small(engine: Engine, image: Image) -> None:
     assert sum(own) < image.own_megabytes
 
 
-def test_both_images_keep_their_base_once(engine: Engine) -> None:
-    exporter, chat = (inspect(engine, image.tag)["RootFS"]["Layers"] for image in (EXPORTER, CHAT))
-
-    assert exporter[0] == chat[0]
+def test_all_images_keep_their_base_once(engine: Engine) -> None:
+    assert len({inspect(engine, image.tag)["RootFS"]["Layers"][0] for image in OURS}) == 1
 
 
 def test_the_exporter_is_healthy_within_its_limits_though_no_database_answers(engine: Engine) -> None:
@@ -308,6 +311,7 @@ def test_an_exporter_that_does_not_answer_is_not_healthy(engine: Engine) -> None
             id="model-server",
         ),
         pytest.param(CHAT, ("python", "-m", "claw_chat.load"), says("requests/s"), id="load"),
+        pytest.param(RELAY, (), says('"started"'), id="relay"),
     ],
 )
 def test_it_ends_by_itself_when_docker_stops_it(

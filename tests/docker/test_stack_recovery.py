@@ -27,6 +27,7 @@ SERVICES = [
     ),
     *("nginx", "nginx-exporter", "node-exporter", "postgres", "postgres-exporter", "prometheus", "redis"),
     "redis-exporter",
+    "relay",
 ]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COMPOSE_FILES = sorted(ROOT.glob("docker-compose.*.yml"))
 DOCKERFILES = sorted(
-    path for folder in ("exporter", "examples") for path in (ROOT / folder).rglob("Dockerfile")
+    path for folder in ("exporter", "examples", "relay") for path in (ROOT / folder).rglob("Dockerfile")
 )
 
 

@@ -203,7 +203,7 @@ def test_every_mounted_file_exists(services: dict[str, Any]) -> None:
     }
 
     assert sources
-    made_by_commands = {ROOT / "secrets" / "tls", ROOT / "backups" / "metrics"}
+    made_by_commands = {ROOT / "secrets" / "tls", ROOT / "secrets" / "notify", ROOT / "backups" / "metrics"}
     assert {path for path in sources if not path.exists()} <= made_by_commands
 
 
@@ -295,10 +295,14 @@ def test_the_exporter_finds_its_configuration(services: dict[str, Any]) -> None:
     assert mount["target"] == service["environment"]["CLAW_EXPORTER_CONFIG"]
 
 
-def test_what_goes_into_an_image_built_from_the_root_is_what_its_dockerfile_copies() -> None:
+def test_what_goes_into_images_built_from_the_root_is_what_their_dockerfiles_copy() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
-    dockerfile = (ROOT / "examples" / "chat" / "Dockerfile").read_text()
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
+    dockerfiles = [(ROOT / folder / "Dockerfile").read_text() for folder in ("examples/chat", "relay")]
+    copied = [
+        names
+        for dockerfile in dockerfiles
+        for names in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
+    ]
 
     assert "*" in lines
     assert {line[1:] for line in lines if line.startswith("!")} == {

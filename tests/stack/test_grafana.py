@@ -23,7 +23,13 @@ SOURCE_KEYS = {"access", "editable", "isDefault", "jsonData", "name", "type", "u
 JSON_KEYS = {
     "alertmanager": {"handleGrafanaManagedAlerts", "implementation"},
     "loki": {"derivedFields", "maxLines"},
-    "prometheus": {"httpMethod", "prometheusType", "prometheusVersion", "timeInterval"},
+    "prometheus": {
+        "exemplarTraceIdDestinations",
+        "httpMethod",
+        "prometheusType",
+        "prometheusVersion",
+        "timeInterval",
+    },
 }
 DERIVED_KEYS = {"datasourceUid", "matcherRegex", "matcherType", "name", "url", "urlDisplayLabel"}
 PROVIDER_KEYS = {
@@ -88,6 +94,18 @@ def test_a_trace_id_leads_to_every_line_of_its_trace() -> None:
     assert "trace_id:" in pipeline.split("structured_metadata:")[1]
     # One dollar sign alone would be read as a variable of the environment.
     assert "$${__value.raw}" in derived["url"]
+
+
+def test_an_exemplar_leads_to_every_line_of_its_trace() -> None:
+    (prometheus,) = [source for source in SOURCES if source["uid"] == "prometheus"]
+    (destination,) = prometheus["jsonData"]["exemplarTraceIdDestinations"]
+    uid, _, arguments = destination["url"].removeprefix("/d/").partition("?")
+    logs = json.loads((ROOT / "grafana" / "dashboards" / f"{uid}.json").read_text())
+    variables = {variable["name"] for variable in logs["templating"]["list"]}
+
+    assert destination["name"] == "trace_id"
+    assert {pair.partition("=")[0] for pair in arguments.split("&")} <= {f"var-{name}" for name in variables}
+    assert arguments.replace("$$", "") == "var-job=%24__all&var-trace_id={__value.raw}"
 
 
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider["name"])

@@ -25,6 +25,7 @@ IMAGE_USER = {
     "postgres-exporter": 65534,
     "prometheus": 65534,
     "redis-exporter": 59000,
+    "relay": 10811,
 }
 ROOT_USER = {
     "alloy": "its volume belongs to root, and the image supports no other user yet",
@@ -218,6 +219,7 @@ def test_what_must_outlive_a_container_is_on_a_volume(
             "prometheus",
             "promtail",
             "redis",
+            "relay",
         )
     }
 

@@ -56,12 +56,14 @@ class Image:
 
 EXPORTER = Image("claw-exporter", ROOT / "exporter" / "Dockerfile", ROOT / "exporter", ROOT / "exporter")
 CHAT = Image("claw-chat", ROOT / "examples" / "chat" / "Dockerfile", ROOT, ROOT / "examples" / "chat")
-IMAGES = [pytest.param(image, id=image.name) for image in (EXPORTER, CHAT)]
+RELAY = Image("claw-relay", ROOT / "relay" / "Dockerfile", ROOT, ROOT / "relay")
+OURS = (EXPORTER, CHAT, RELAY)
+IMAGES = [pytest.param(image, id=image.name) for image in OURS]
 each_image = pytest.mark.parametrize("image", IMAGES)
 
 
 def test_every_dockerfile_is_tested_here() -> None:
-    known = {image.dockerfile for image in (EXPORTER, CHAT)}
+    known = {image.dockerfile for image in OURS}
     folders = [
         path for path in ROOT.iterdir() if path.is_dir() and path.name not in {".run", ".venv", "tests"}
     ]
@@ -74,7 +76,9 @@ def test_everything_copied_exists_and_nothing_else_is_let_in(image: Image) -> No
     lines = (image.context / ".dockerignore").read_text().splitlines()
 
     assert "*" in lines
-    assert {line[1:] for line in lines if line.startswith("!")} == set(image.copied())
+    of_one_context = [other for other in OURS if other.context == image.context]
+    copied = {source for other in of_one_context for source in other.copied()}
+    assert {line[1:] for line in lines if line.startswith("!")} == copied
     assert [source for source in image.copied() if not (image.context / source).exists()] == []
 
 
@@ -95,9 +99,9 @@ def test_the_base_is_pinned_to_a_patch_release_and_is_the_same_in_every_stage(im
     assert final == "scratch"
 
 
-def test_both_images_have_one_base_and_one_way_to_trim_it() -> None:
-    assert EXPORTER.instructions("ARG")[0] == CHAT.instructions("ARG")[0]
-    assert EXPORTER.stages()[0].split("# -- ")[0] == CHAT.stages()[0].split("# -- ")[0]
+def test_all_images_have_one_base_and_one_way_to_trim_it() -> None:
+    assert len({image.instructions("ARG")[0] for image in OURS}) == 1
+    assert len({image.stages()[0].split("# -- ")[0] for image in OURS}) == 1
 
 
 @each_image
@@ -109,7 +113,7 @@ def test_it_runs_as_an_ordinary_user_by_number(image: Image) -> None:
 
 
 def test_no_two_images_share_a_user() -> None:
-    assert EXPORTER.instructions("USER") != CHAT.instructions("USER")
+    assert len({str(image.instructions("USER")) for image in OURS}) == len(OURS)
 
 
 @each_image

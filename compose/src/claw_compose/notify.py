@@ -101,7 +101,7 @@ def _unconfigured(stack: Stack) -> dict[str, str]:
     found = {}
     for part in re.split(r"^- name: ", text.split("\nreceivers:\n")[-1], flags=re.MULTILINE):
         name = part.splitlines()[0].strip("'\"") if part else ""
-        for file in re.findall(r"_file:\s*[\"']?(secrets/[\w.-]+)", part):
+        for file in re.findall(r"_file:\s*[\"']?(secrets/[\w./-]+)", part):
             path = stack.repository / file
             if path.is_file() and path.read_text(encoding="utf-8").strip() == secret_files.DISCARD:
                 found[name] = file

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
     from claw_compose.engine import Stack
 
-__all__ = ["DISCARD", "FILE_MODE", "FOLDER_MODE", "PASSWORDS", "make_secrets", "needed", "receiver_files"]
+__all__ = [
+    "DISCARD",
+    "FILE_MODE",
+    "FOLDER_MODE",
+    "NOTIFY",
+    "PASSWORDS",
+    "make_secrets",
+    "needed",
+    "receiver_files",
+    "receiver_tokens",
+]
 
 # Compose hands a secret over as it is: whichever user a container runs as must be able to read the file.
 # Other users of this machine cannot pass the folder.
@@ -30,6 +40,10 @@ FILE_MODE: Final = 0o644
 RANDOM_BYTES: Final = 24
 # Nobody listens there: a notification fails, which the alert NotificationsFailing tells.
 DISCARD: Final = "http://127.0.0.1:9/"
+
+# What Alertmanager and the relay see as a folder: secrets of the channels that the operator chose.
+NOTIFY: Final = "notify"
+CHANNELS: Final = (Path("alertmanager/alertmanager.yml"), Path("relay/relay.yml"))
 
 GRAFANA: Final = "grafana_admin_password"
 REDIS_EXPORTER: Final = "redis_exporter_passwords.json"
@@ -56,7 +70,7 @@ class Row:
     """What became of one file.
 
     Attributes:
-        state: made, kept or corrected.
+        state: made, kept, corrected or missing.
         name: The file, relative to secrets/.
         note: What it is for, or what to do with it.
     """
@@ -67,14 +81,25 @@ class Row:
 
 
 def receiver_files(stack: Stack) -> list[str]:
-    """Returns the secrets that Alertmanager's configuration names, in its order."""
-    text = (stack.repository / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")
-    return list(dict.fromkeys(re.findall(r"_file:\s*[\"']?secrets/([\w.-]+)", text)))
+    """Returns the files that hold addresses of channels, in the order of the configuration."""
+    return [name for key, name in _of_channels(stack) if key.endswith("url_file")]
+
+
+def receiver_tokens(stack: Stack) -> list[str]:
+    """Returns the files that hold what only the operator has: passwords, keys and secrets of channels."""
+    return [name for key, name in _of_channels(stack) if not key.endswith("url_file")]
+
+
+def _of_channels(stack: Stack) -> list[tuple[str, str]]:
+    """Returns what the configurations of Alertmanager and the relay name: the setting, and its file."""
+    paths = (stack.repository / path for path in CHANNELS)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths if path.is_file())
+    return list(dict.fromkeys(re.findall(r"(\w*_file):\s*[\"']?secrets/([\w./-]+)", text)))
 
 
 def needed(stack: Stack) -> list[str]:
     """Returns every file that must be under secrets/, without the certificate."""
-    return [*PASSWORDS, REDIS_EXPORTER, *receiver_files(stack), PUSH_USERS]
+    return [*PASSWORDS, REDIS_EXPORTER, *receiver_files(stack), *receiver_tokens(stack), PUSH_USERS]
 
 
 def make_secrets(stack: Stack, *, say: Callable[[str], None]) -> int:
@@ -93,7 +118,9 @@ def make_secrets(stack: Stack, *, say: Callable[[str], None]) -> int:
         folder.chmod(FOLDER_MODE)
         rows += _passwords(folder, given)
         rows.append(_redis_exporter(folder))
+        (folder / NOTIFY).mkdir(exist_ok=True)
         rows += [_receiver(folder, name) for name in receiver_files(stack)]
+        rows += [_token(folder, name) for name in receiver_tokens(stack)]
         rows.append(_plain(folder, PUSH_USERS, "", "who may push logs from other machines; nobody yet"))
         rows.append(_certificate(stack, folder / "tls", host))
         rows += _readable(folder)
@@ -149,6 +176,11 @@ def _passwords(folder: Path, given: str) -> Iterator[Row]:
 def _receiver(folder: Path, name: str) -> Row:
     about = RECEIVERS.get(name, "a receiver of notifications")
     return _plain(folder, name, DISCARD, f"where {about} go: the address of a webhook")
+
+
+def _token(folder: Path, name: str) -> Row:
+    there = (folder / name).is_file() and (folder / name).stat().st_size
+    return Row("kept" if there else "missing", name, "what a channel needs; only you have it")
 
 
 def _plain(folder: Path, name: str, text: str, note: str) -> Row:
@@ -220,6 +252,11 @@ def _left_to_do(stack: Stack, folder: Path, given: str) -> Iterator[str]:
         yield ""
         yield "Notifications reach nobody yet. Write the address of a webhook into each of these:"
         yield from (f"  secrets/{name}" for name in nowhere)
+    missing = [name for name in receiver_tokens(stack) if _token(folder, name).state == "missing"]
+    if missing:
+        yield ""
+        yield "Write what the channel's own page shows into each of these (docs/NOTIFICATIONS.md):"
+        yield from (f"  secrets/{name}" for name in missing)
     if given:
         yield ""
         yield f"secrets/{GRAFANA} is what Grafana reads; you may empty it in {stack.env_file.name}."

@@ -34,21 +34,30 @@ def folder(stack: Stack) -> Iterator[Finding]:
     path = stack.repository / "secrets"
     if path.is_dir() and path.stat().st_mode & 0o077:
         yield error("secrets/ is open to other users of this machine:  chmod 0700 secrets")
+    if path.is_dir() and not (path / secret_files.NOTIFY).is_dir():
+        yield error(
+            f"secrets/{secret_files.NOTIFY} is missing, which Alertmanager and the relay see:  make secrets"
+        )
 
 
 def secrets(stack: Stack) -> Iterator[Finding]:
     """Every secret is there, says something, and can be read by its container."""
     folder = stack.repository / "secrets"
     missing = [name for name in secret_files.needed(stack) if not (folder / name).is_file()]
-    if missing:
-        yield error(f"missing under secrets/: {', '.join(missing)}:  make secrets")
+    tokens = secret_files.receiver_tokens(stack)
+    if made := [name for name in missing if name not in tokens]:
+        yield error(f"missing under secrets/: {', '.join(made)}:  make secrets")
+    for name in missing:
+        if name in tokens:
+            yield error(f"secrets/{name} is missing: write into it what the channel's own page shows")
     for name in secret_files.needed(stack):
         path = folder / name
         if name in missing:
             continue
         text = path.read_text(encoding="utf-8", errors="replace").strip()
         if not text and name != secret_files.PUSH_USERS:
-            yield error(f"secrets/{name} is empty:  make secrets")
+            remedy = "write into it what the channel's own page shows" if name in tokens else " make secrets"
+            yield error(f"secrets/{name} is empty: {remedy}")
         if not path.stat().st_mode & OTHERS_READ:
             yield error(f"secrets/{name} cannot be read by its container:  chmod 0644 secrets/{name}")
         if name in secret_files.PASSWORDS and text:
