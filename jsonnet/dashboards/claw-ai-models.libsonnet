@@ -68,8 +68,8 @@ local choose(label) = dashboard.drill('claw-ai-models', label, label, 'Show this
       all.timeseries(ai.canary, lines { w: 8 }),
     ]),
     grafana.row('Experience: how long until there is something to read, and does it keep coming?', [
-      chosen.timeseries([ai.first_token_p50, ai.first_token_p95], { title: 'First token', w: 6 }),
-      chosen.timeseries(ai.first_token_by_model, lines),
+      chosen.timeseries(ai.first_token_p50, lines),
+      chosen.timeseries(ai.first_token_p95, lines),
       chosen.timeseries(ai.gap, lines),
       chosen.timeseries(ai.silence, lines + to_lines),
       chosen.heatmap(ai.buckets, { w: 12 }),

@@ -77,7 +77,7 @@ local which_endpoint = dashboard.open('claw-ai-performance', 'Which endpoint?');
     grafana.row('AI: do answers come, at what price?', [
       app.timeseries(ai.answers, { w: 6, h: 7, stack: true, links: [which_model] }),
       app.timeseries(ai.errors, { w: 5, h: 7, stack: true, links: [which_model, dashboard.error_logs] }),
-      app.timeseries(ai.tokens, { w: 5, h: 7, stack: true }),
+      app.timeseries(ai.tokens_of_all, { w: 5, h: 7, stack: true }),
       app.timeseries(ai.in_flight, { w: 4, h: 7 }),
       app.timeseries([ai.conversations, ai.messages], { title: 'New messages a minute', w: 4, h: 7 }),
     ]),

@@ -57,6 +57,8 @@ local legend_of(spec) =
   local by = std.get(spec, 'by', []);
   std.get(spec, 'legend', if by == [] then spec.title else std.join(' ', ['{{' + label + '}}' for label in by]));
 
+local of_whole_range(expr) = std.strReplace(expr, '[$__range]', '') != expr;
+
 // ---- Rendering ---------------------------------------------------------------------------------------------
 local signal(spec) = {
   local this = self,
@@ -195,7 +197,11 @@ local fraction(part, whole, zero) = function(s)
     ],
     scope:: here,
 
-    stat(signals, options={}):: grafana.stat(title_of(signals, options), ranges(signals, options), options_of(signals, options)),
+    // A number of the whole time that is shown is asked for once, not at every step of it.
+    stat(signals, options={}):: grafana.stat(title_of(signals, options), [
+      if of_whole_range(one.query(here)) then one.instant(here) else one.range(here)
+      for one in many(signals)
+    ], options_of(signals, options)),
     gauge(signals, options={}):: grafana.gauge(title_of(signals, options), ranges(signals, options), options_of(signals, options)),
     timeseries(signals, options={}):: grafana.timeseries(title_of(signals, options), ranges(signals, options), options_of(signals, options)),
     state_timeline(signals, options={}):: grafana.state_timeline(title_of(signals, options), ranges(signals, options), options_of(signals, options)),

@@ -20,11 +20,13 @@ alert.group('dashboards-rules', [
   quantile('job_endpoint', 0.5, 'claw_ai_http_request_duration_seconds'),
   quantile('job_endpoint', 0.95, 'claw_ai_http_request_duration_seconds'),
   quantile('job_endpoint', 0.95, 'claw_ai_http_time_to_first_byte_seconds'),
+  quantile('job_endpoint', 0.5, 'claw_ai_websocket_duration_seconds'),
   // How long a stream takes says nothing about how fast it is: streams are judged by their first byte.
   together('job_endpoint', 'claw_ai_http_request_duration_seconds', '{endpoint!~"%s"}' % config.streaming_endpoints),
   together('job_endpoint', 'claw_ai_http_time_to_first_byte_seconds', '{endpoint=~"%s"}' % config.streaming_endpoints),
 
   quantile('job_model_provider', 0.95, 'claw_ai_ai_response_duration_seconds'),
+  quantile('job_model_provider', 0.5, 'claw_ai_ai_time_to_first_token_seconds'),
   quantile('job_model_provider', 0.95, 'claw_ai_ai_time_to_first_token_seconds'),
   quantile('job_model_provider', 0.5, 'claw_ai_ai_time_per_output_token_seconds'),
   quantile('job_model_provider', 0.99, 'claw_ai_ai_stream_gap_seconds'),
@@ -34,4 +36,6 @@ alert.group('dashboards-rules', [
   quantile('job_operation', 0.95, 'claw_ai_db_operation_duration_seconds'),
   quantile('job_operation', 0.95, 'claw_ai_redis_operation_duration_seconds'),
   quantile('job_operation', 0.95, 'claw_ai_vector_db_operation_duration_seconds'),
-])
+  quantile('job_pool', 0.95, 'claw_ai_db_pool_wait_seconds'),
+  together('job_agent', 'claw_ai_agent_run_steps'),
+], config.intervals.recording)

@@ -4,7 +4,7 @@ local signal = import '../lib/signal.libsonnet';
 
 local limits = config.thresholds;
 local runs = 'job_agent_outcome:claw_ai_agent_runs:rate5m';
-local steps = 'job_agent_le:claw_ai_agent_run_steps_bucket:rate5m';
+local steps = 'job_le:claw_ai_agent_run_steps_bucket:rate5m';
 local step_time = 'job_agent_step_type:claw_ai_agent_step_duration_seconds_sum:rate5m';
 local calls = 'job_tool_status:claw_ai_tool_calls:rate5m';
 local call_buckets = 'job_tool_le:claw_ai_tool_call_duration_seconds_bucket:rate5m';
@@ -35,7 +35,7 @@ local call_buckets = 'job_tool_le:claw_ai_tool_call_duration_seconds_bucket:rate
         /
         (sum by (agent) (%(all)s) > 0)
       )
-    ||| % { bad: s.averaged(runs, { outcome: outcome }), all: s.averaged(runs) },
+    ||| % { bad: s.averaged(runs, { outcome: outcome }), all: s.averaged('job_agent:claw_ai_agent_runs:rate5m') },
   }),
   failing: share('failed', 'error', 'Runs that failed, and runs that the limit of steps stopped.', limits.agent_runs_failed_ratio),
   stopped: share('stopped', 'max_steps', 'Runs that the limit of steps stopped.', limits.agent_max_steps_ratio),

@@ -38,8 +38,7 @@ local share(by, part, whole) = function(s) |||
 
 local attempts_of(outcomes) = function(s) s.averaged(recorded.attempts, { 'outcome=~': outcomes });
 local asked(s) = s.averaged(recorded.ended);
-local tokens_of(types) = function(s) s.averaged(recorded.tokens, { 'type=~': types });
-local ended(s) = s.averaged(recorded.answers, { 'status!=': 'cancelled' });
+local tokens_of(type) = function(s) s.averaged(recorded.tokens, { type: type });
 
 {
   // ---- Providers -----------------------------------------------------------------------------------------
@@ -119,7 +118,7 @@ local ended(s) = s.averaged(recorded.answers, { 'status!=': 'cancelled' });
   errors: signal.rate('claw_ai_ai_errors_total', {
     title: 'AI errors by kind',
     by: ['error_type'],
-    record: recorded.errors,
+    record: 'job_error_type:claw_ai_ai_errors:rate5m',
     no_value: 'no error since the start',
   }),
 
@@ -171,23 +170,22 @@ local ended(s) = s.averaged(recorded.answers, { 'status!=': 'cancelled' });
   },
 
   // ---- Experience ----------------------------------------------------------------------------------------
-  local first_token_quantile(q, record) = signal.quantile(q, first_token, {
-    title: 'First token p%d' % (q * 100),
-    record: record,
+  first_token_of_all: signal.quantile(0.95, first_token, {
+    title: 'First token p95',
+    record: 'job_le:claw_ai_ai_time_to_first_token_seconds_bucket:rate5m',
     thresholds: limits.first_token_p95_seconds,
   }),
-  first_token_p50: first_token_quantile(0.5, recorded.first_token),
-  first_token_p95: first_token_quantile(0.95, recorded.first_token),
-  first_token_of_all: first_token_quantile(0.95, 'job_le:claw_ai_ai_time_to_first_token_seconds_bucket:rate5m'),
   local worst_models(quantile) = function(s) 'topk(10, max by (model) (%s))' % s.averaged('job_model_provider:' + quantile),
-  first_token_by_model: signal.new({
-    title: 'First token p95 by model',
+  local first_token_by_model(q) = signal.new({
+    title: 'First token p%d by model' % q,
     description: 'Time to the first part of a streamed answer; the ten slowest models.',
     unit: 's',
     by: ['model'],
     thresholds: limits.first_token_p95_seconds,
-    query:: worst_models(first_token + ':p95_5m'),
+    query:: worst_models('%s:p%d_5m' % [first_token, q]),
   }),
+  first_token_p50: first_token_by_model(50),
+  first_token_p95: first_token_by_model(95),
   p95: signal.new({
     title: 'Answer time p95 by model',
     description: 'Time to the end of an answer; the ten slowest models.',
@@ -261,7 +259,7 @@ local ended(s) = s.averaged(recorded.answers, { 'status!=': 'cancelled' });
     unit: 'percentunit',
     by: ['model'],
     query(s):: 'topk(10, %s)' % share(
-      'model', function(s) s.averaged(recorded.finish, { 'reason=~': 'length|refusal|content_filter' }), function(s) s.averaged('job_model:claw_ai_ai_finish:rate5m')
+      'model', function(s) s.averaged('job_model:claw_ai_ai_finish_cut:rate5m'), function(s) s.averaged('job_model:claw_ai_ai_finish:rate5m')
     )(s),
   }),
   context: signal.new({
@@ -274,18 +272,20 @@ local ended(s) = s.averaged(recorded.answers, { 'status!=': 'cancelled' });
   }),
 
   // ---- Tokens --------------------------------------------------------------------------------------------
-  tokens: signal.rate(tokens, {
+  local by_type(record) = signal.rate(tokens, {
     title: 'Tokens a second by type',
     unit: 'suffix:tok/s',
     by: ['type'],
-    record: recorded.tokens,
+    record: record,
   }),
+  tokens: by_type(recorded.tokens),
+  tokens_of_all: by_type('job_type:claw_ai_ai_tokens:rate5m'),
   tokens_by_model: signal.new({
     title: 'Tokens a second by model',
     description: 'All types together; the ten models that use most.',
     unit: 'suffix: tok/s',
     by: ['model'],
-    query(s):: 'topk(10, sum by (model) (%s) > 0)' % s.averaged(recorded.tokens),
+    query(s):: 'topk(10, sum by (model) (%s) > 0)' % s.averaged('job_model:claw_ai_ai_tokens:rate5m'),
   }),
   tokens_per_answer: signal.new({
     title: 'Tokens per answer',
@@ -299,19 +299,19 @@ local ended(s) = s.averaged(recorded.answers, { 'status!=': 'cancelled' });
         /
         (sum by (model) (%s) > 0)
       )
-    ||| % [s.averaged(recorded.tokens), ended(s)],
+    ||| % [s.averaged('job_model:claw_ai_ai_tokens:rate5m'), s.averaged('job_model_provider:claw_ai_ai_answers_ended:rate5m')],
   }),
   cached: signal.new({
     title: 'input from the cache',
     description: 'Share of input tokens that a prompt cache served, and share of output tokens that were thought, not shown.',
     unit: 'percentunit',
-    query(s):: 'sum(%s) / (sum(%s) > 0)' % [tokens_of('cache_read')(s), tokens_of('input|cache_read|cache_write')(s)],
+    query(s):: 'sum(%s) / (sum(%s) > 0)' % [tokens_of('cache_read')(s), s.averaged('job_model:claw_ai_ai_tokens_read:rate5m')],
   }),
   reasoning: signal.new({
     title: 'output that is reasoning',
     description: 'Share of output tokens that were thought, not shown.',
     unit: 'percentunit',
-    query(s):: 'sum(%s) / (sum(%s) > 0)' % [tokens_of('reasoning')(s), tokens_of('output|reasoning')(s)],
+    query(s):: 'sum(%s) / (sum(%s) > 0)' % [tokens_of('reasoning')(s), s.averaged('job_model:claw_ai_ai_tokens_written:rate5m')],
   }),
 
   // ---- What people do ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // HTTP as its users feel it.
 local config = import '../config.libsonnet';
+local seconds = import '../lib/duration.libsonnet';
 local signal = import '../lib/signal.libsonnet';
 
 local duration = 'claw_ai_http_request_duration_seconds';
@@ -73,16 +74,29 @@ local recorded(spec) = signal.new({ by: ['endpoint'] } + spec);
     description: 'Responses in the shown time range by exact status code, the ten most frequent. 499: the client left first.',
     unit: 'short',
     by: ['status'],
-    query(s):: 'topk(10, sum by (status) (increase(%s[$__range])))' % s.of('claw_ai_http_requests_total'),
+    // Each value of the recording stands for the time until the next one.
+    query(s):: 'topk(10, %d * sum by (status) (sum_over_time(%s[$__range])) > 0)' % [
+      seconds(config.intervals.recording),
+      s.recorded('job_status:claw_ai_http_requests:rate5m'),
+    ],
   }),
-  local errors(record) = signal.share('claw_ai_http_requests_total', { 'status=~': '5..' }, {
+  local errors = {
     title: 'Error rate',
     description: 'Share of requests answered with 5xx, or broken in mid-stream.',
-    record: record,
+    unit: 'percentunit',
     thresholds: limits.http_error_ratio,
+  },
+  errors: signal.new(errors {
+    query(s):: |||
+      sum(%s)
+      /
+      sum(%s)
+    ||| % [
+      s.averaged('job_instance:claw_ai_http_requests_failed:rate5m'),
+      s.averaged('job_instance:claw_ai_http_requests:rate5m'),
+    ],
   }),
-  errors: errors(recorded_by_instance),
-  errors_of_endpoint: errors(recorded_requests),
+  errors_of_endpoint: signal.share('claw_ai_http_requests_total', { 'status=~': '5..' }, errors { record: recorded_requests }),
   abandoned: signal.share('claw_ai_http_requests_total', { status: '499' }, {
     title: 'Given up by clients (499)',
     description: 'Share of requests whose client left before the answer was complete: slow without an error.',
@@ -260,16 +274,19 @@ local recorded(spec) = signal.new({ by: ['endpoint'] } + spec);
       thresholds: limits.http_error_ratio,
     }),
     sockets: signal.gauge('claw_ai_websocket_connections', { title: 'Open WebSockets', by: ['endpoint'] }),
-    socket_life: signal.quantile(0.5, 'claw_ai_websocket_duration_seconds', {
+    socket_life: signal.new({
       title: 'Life of a WebSocket, median',
       description: 'How long connections lasted that closed lately. Seconds where there were hours: something cuts them.',
+      unit: 's',
       by: ['endpoint'],
       no_value: 'no WebSocket closed lately',
+      query(s):: 'max by (endpoint) (%s)' % s.averaged('job_endpoint:claw_ai_websocket_duration_seconds:p50_5m'),
     }),
     socket_closes: signal.rate('claw_ai_websocket_duration_seconds_count', {
       title: 'WebSockets closed by code',
       description: 'WebSockets closed a second, by close code: 1000 and 1001 are orderly, 1006 and 1011 are not.',
       by: ['close_code'],
+      record: 'job_close_code:claw_ai_websocket_duration_seconds_count:rate5m',
     }),
   },
 

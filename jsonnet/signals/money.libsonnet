@@ -55,7 +55,7 @@ local of_budget(title, period, window) = signal.new({
     unit: 'currencyUSD',
     query(s):: 'sum(%s) / (sum(%s) > 0)' % [
       s.averaged(rate),
-      s.averaged('job_model_provider_status:claw_ai_ai_response_duration_seconds_count:rate5m'),
+      s.averaged('job_model_provider:claw_ai_ai_answers:rate5m'),
     ],
   }),
   per_conversation: signal.new({

@@ -133,9 +133,9 @@ local spender(title, description, by, query) = signal.new({
     unit: 'short',
     query(s):: 'sum(sum_over_time(%s{severity=~"%s"}[$__range])) or vector(0)' % [record, severity],
   }),
-  pages: number('Pages', 'Alerts that began to fire within the shown time range and wake somebody up.', began, 'critical'),
-  tickets: number('Tickets', 'Alerts that began to fire within the shown time range and can wait for the morning.', began, 'warning'),
-  flaps: number('Flaps', 'Alerts of the shown time range that fired again within an hour.', again, 'critical|warning'),
+  pages: number('Pages', 'Alerts that began to fire within the shown time range and wake somebody up.', 'severity:alerts_begun:count', 'critical'),
+  tickets: number('Tickets', 'Alerts that began to fire within the shown time range and can wait for the morning.', 'severity:alerts_begun:count', 'warning'),
+  flaps: number('Flaps', 'Alerts of the shown time range that fired again within an hour.', 'severity:alerts_begun_again:count', 'critical|warning'),
   local alerts_column(title, description, unit, query, more={}) = signal.new({
     title: title,
     description: description,

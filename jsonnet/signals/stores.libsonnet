@@ -41,7 +41,7 @@ local store(title, metric, failing={}) = {
         /
         (sum by (operation) (%s) > 0)
       )
-    ||| % [s.averaged(count, { status: 'error' }), s.averaged(count)],
+    ||| % [s.averaged(count, { status: 'error' }), s.averaged('job_operation:%s_count:rate5m' % metric)],
   }),
   busy: signal.new({
     title: 'the application waits',
@@ -70,10 +70,12 @@ local vector = store('Vector store', 'claw_ai_vector_db_operation_duration_secon
       )
     ||| % [s.of('claw_ai_db_pool_connections', { state: 'active' }), s.of('claw_ai_db_pool_max_connections')],
   }),
-  pool_wait: signal.quantile(0.95, 'claw_ai_db_pool_wait_seconds', {
+  pool_wait: signal.new({
     title: 'Wait for a connection, p95',
+    description: 'Time that a caller waited for a connection of a pool.',
+    unit: 's',
     by: ['pool'],
-    record: 'job_pool_le:claw_ai_db_pool_wait_seconds_bucket:rate5m',
+    query(s):: 'max by (pool) (%s)' % s.averaged('job_pool:claw_ai_db_pool_wait_seconds:p95_5m'),
   }),
   pool_timeouts: signal.new({
     title: 'No connection in time',
@@ -169,7 +171,7 @@ local vector = store('Vector store', 'claw_ai_vector_db_operation_duration_secon
       sum(%s)
     ||| % [
       s.averaged('job_operation_status:claw_ai_vector_db_operation_duration_seconds_count:rate5m', { status: 'ok' }),
-      s.averaged('job_operation_status:claw_ai_vector_db_operation_duration_seconds_count:rate5m'),
+      s.averaged('job_operation:claw_ai_vector_db_operation_duration_seconds_count:rate5m'),
     ],
   }),
 

@@ -169,7 +169,7 @@ def test_a_link_inside_a_table_leads_to_a_dashboard_and_a_variable_that_exist(da
         ("claw-ai-performance", "Error rate · 错误率监控", "http_error_ratio"),
         ("claw-ai-performance", "Pool in use", "pool_used_ratio"),
         ("claw-ai-performance", "Answer time p95 by model", "ai_p95_seconds"),
-        ("claw-ai-models", "First token", "first_token_p95_seconds"),
+        ("claw-ai-models", "First token p95 by model", "first_token_p95_seconds"),
         ("claw-ai-models", "Day's budget used", "ai_budget_spent_ratio"),
         ("claw-ai-models", "Rate limited", "ai_rate_limited_ratio"),
         ("claw-ai-models", "Attempts that only repeat", "ai_retry_ratio"),
@@ -238,8 +238,9 @@ def test_the_error_rate_divides_failures_by_requests() -> None:
     (panel,) = [
         panel for panel in panels(ALL["claw-ai-performance"]) if panel["title"].startswith("Error rate")
     ]
-    recorded = "job_instance_status:claw_ai_http_requests:rate5m"
-    assert f"(sum(avg_over_time({recorded}{{" in panel["targets"][0]["expr"]
+    failed, every = panel["targets"][0]["expr"].split("\n/\n")
+    assert failed.startswith("sum(avg_over_time(job_instance:claw_ai_http_requests_failed:rate5m{")
+    assert every.startswith("sum(avg_over_time(job_instance:claw_ai_http_requests:rate5m{")
 
 
 def test_the_overview_fits_on_one_screen() -> None:
