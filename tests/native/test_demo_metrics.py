@@ -45,6 +45,7 @@ ABSENT: dict[str, str] = {
 }
 SOMETIMES: dict[str, str] = {
     "alertname_severity:alerts_begun": "no alert fires in health",
+    "severity:alerts_begun": "the same",
     "claw_ai_ai_fallbacks_total": "another model steps in only where one has failed twice",
     "claw_ai_exporter_internal_errors_total": UNTIL_IT_HAPPENS,
     "claw_ai_exporter_overflow_total": UNTIL_IT_HAPPENS,
