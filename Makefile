@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-PROJECTS := exporter examples/chat preview native relay compose
+PROJECTS := exporter examples/chat preview native relay hub compose
 SOURCES := $(addsuffix /src,$(PROJECTS)) exporter/sbom.py jsonnet bench tests
 VENV := .venv
 BIN := $(VENV)/bin
@@ -90,6 +90,7 @@ upgrade-check: ## What an upgrade to this version of the repository would change
 generate: $(READY) ## Write everything that is derived: rules, routes, dashboards, metrics.json, tables in docs
 	@$(BIN)/python -m claw_exporter.render
 	@$(BIN)/python -m claw_relay.render
+	@$(BIN)/python -m claw_hub.render
 	@$(BIN)/python jsonnet/generate.py
 
 .PHONY: format
@@ -129,6 +130,7 @@ check: $(READY) ## Format, lint, types, and no difference between sources and ge
 	@$(BIN)/mypy --no-error-summary jsonnet bench tests
 	@$(BIN)/python -m claw_exporter.render --check
 	@$(BIN)/python -m claw_relay.render --check
+	@$(BIN)/python -m claw_hub.render --check
 	@$(BIN)/python jsonnet/generate.py --check
 
 .PHONY: test

@@ -15,12 +15,13 @@ compile() { # OUT SOURCE...
 
 upgrade=("$@")
 compile requirements/dev.txt exporter/pyproject.toml examples/chat/pyproject.toml preview/pyproject.toml \
-  native/pyproject.toml relay/pyproject.toml requirements/dev.in --all-extras
+  native/pyproject.toml relay/pyproject.toml hub/pyproject.toml requirements/dev.in --all-extras
 compile exporter/requirements.txt exporter/pyproject.toml --extra server --constraints requirements/dev.txt
 compile exporter/requirements-build.txt exporter/requirements-build.in --constraints requirements/dev.txt
 compile exporter/requirements-sbom.txt exporter/requirements-sbom.in --constraints requirements/dev.txt
 compile examples/chat/requirements.txt examples/chat/pyproject.toml --constraints requirements/dev.txt
 compile relay/requirements.txt relay/pyproject.toml --constraints requirements/dev.txt
+compile hub/requirements.txt hub/pyproject.toml --extra embedded --constraints requirements/dev.txt
 # The versions that `make matrix` proves the middleware on.
 while read -r name versions; do
   # shellcheck disable=SC2086  # several words

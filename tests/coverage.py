@@ -28,6 +28,7 @@ PROCESS: Final = {
 OTHERS: Final = {
     "claw_chat": ROOT / "examples" / "chat" / "src" / "claw_chat",
     "claw_compose": ROOT / "compose" / "src" / "claw_compose",
+    "claw_hub": ROOT / "hub" / "src" / "claw_hub",
     "claw_native": ROOT / "native" / "src" / "claw_native",
     "claw_preview": ROOT / "preview" / "src" / "claw_preview",
     "claw_relay": ROOT / "relay" / "src" / "claw_relay",
