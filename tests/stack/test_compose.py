@@ -47,9 +47,11 @@ NO_FOLDER = {
 # Folders at the root that no service is named after.
 NO_SERVICE = {
     "bench": "measures, runs nowhere",
+    "clickhouse": "tables and statements of the hub",
     "compose": "what operators type",
     "docs": "for people",
     "examples": "applications, not the stack",
+    "hub": "not in the stack yet",
     "jsonnet": "writes into the service folders",
     "native": "the stack without Docker",
     "preview": "dashboards where there is no Grafana",
