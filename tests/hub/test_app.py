@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from claw_hub.catalog import CATALOG
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -126,6 +128,9 @@ def test_what_was_accepted_is_stored_or_waits_and_the_metrics_say_so(hub: Hub) -
         wait_for(stored, lambda number: number == 2)
         assert metric(client, "claw_ai_hub_accepted_records_total") == 2
         assert metric(client, "claw_ai_hub_deduplicated_records_total") == 0
+        exposed = set(re.findall(r"^# TYPE (claw_ai_hub_\w+) ", client.get("/metrics").text, re.MULTILINE))
+        silent = {"claw_ai_hub_quarantined_records_total", "claw_ai_hub_load_failures_total"}
+        assert {spec.name for spec in CATALOG} - silent <= exposed, "all but what has not happened"
 
 
 def test_people_log_in_and_see_their_tenants_numbers(hub: Hub) -> None:

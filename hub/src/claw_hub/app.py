@@ -98,6 +98,7 @@ def _add_routes(app: FastAPI, running: Running) -> None:
             )
         )
     if Part.API in running.parts:
+        running.numbers.show_live(running.live)
         routers += accounts_api.routers(running.accounts)
         routers += api.routers(
             warehouse=running.warehouse,

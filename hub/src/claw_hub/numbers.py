@@ -14,6 +14,7 @@ from claw_hub import catalog
 from claw_hub.errors import HubError
 
 if TYPE_CHECKING:
+    from claw_hub.api import Live
     from claw_hub.bus import Bus
     from claw_hub.records import Kind
     from claw_hub.worker.marts import Marts
@@ -53,13 +54,23 @@ class Numbers:
         self._bus_bytes = store.gauge(catalog.BUS_BYTES)
         self._dirty = store.gauge(catalog.BUCKETS_DIRTY)
         self._dirty_oldest = store.gauge(catalog.BUCKETS_OLDEST)
+        self._store = store
+        self._subscriptions = store.gauge(catalog.LIVE_SUBSCRIPTIONS)
 
     def declare(self) -> None:
-        """Makes the counters of every kind exist before the first record, so that rates see it."""
+        """Makes counters exist before what they count happens, so that rates see the first of it."""
         for kind in catalog.KINDS:
             self.count_request(kind, "accepted", records=0, body_bytes=0, requests=0)
-            for name in ("records_read", "records_stored", "records_deduplicated", "records_stuck"):
-                self.count(name, 0, kind=kind)
+        for name, spec in catalog.OF_WORKER.items():
+            if spec.labels == ("kind",):
+                for kind in catalog.KINDS:
+                    self.count(name, 0, kind=kind)
+            elif not spec.labels:
+                self.count(name, 0)
+
+    def show_live(self, live: Live) -> None:
+        """Shows how many live streams are open, from now on, at each scrape."""
+        self._store.before_scrape(lambda: self._subscriptions.set(live.subscriptions))
 
     def count_request(
         self, kind: Kind | str, outcome: str, *, records: int, body_bytes: int, requests: int = 1

@@ -139,6 +139,21 @@ def test_a_service_may_open_few_files(site: Place) -> None:
     assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == before
 
 
+def test_a_service_that_opens_or_closes_files_still_may_open_few(
+    site: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(means, "FOLLOW_SECONDS", 0.01)
+    assert site.keeper.process
+    pid = site.keeper.process.pid
+    with means.few_files("load")(site):
+        few = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (few[0] + 5, few[1]))
+        until = time.monotonic() + 10
+        while resource.prlimit(pid, resource.RLIMIT_NOFILE) != few:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
 def test_a_service_that_does_not_come_back_is_an_error(site: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(means, "START_SECONDS", 0)
     settings = replace(site.settings, ports={**PORTS, "exporter": 1})

@@ -37,6 +37,7 @@ START_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.1
 # Several scrapes of a drilled stack.
 SEEN_SECONDS: Final = 5.0
+FOLLOW_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -270,16 +271,31 @@ def few_files(name: str) -> Means:
     @contextmanager
     def means(site: Site) -> Iterator[None]:
         pid = site.supervisor.states()[name].pid
-        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        # The number goes up and down with the users.
-        few = int(1.1 * len(list(Path(f"/proc/{pid}/fd").iterdir()))) + 2
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, hard))
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        stop = threading.Event()
+
+        def follow() -> None:
+            # The number goes up and down with the users.
+            while not stop.wait(FOLLOW_SECONDS):
+                with suppress(OSError):  # it has ended
+                    _leave_few(pid, before[1])
+
+        _leave_few(pid, before[1])
+        thread = threading.Thread(target=follow)
+        thread.start()
         try:
             yield
         finally:
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+            stop.set()
+            thread.join()
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
     return means
+
+
+def _leave_few(pid: int, hard: int) -> None:
+    few = int(1.1 * len(list(Path(f"/proc/{pid}/fd").iterdir()))) + 2
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, hard))
 
 
 def redis_cannot_save() -> Means:
