@@ -15,7 +15,7 @@ from claw_hub.accounts.database import connect
 from claw_hub.accounts.migrate import upgrade
 from claw_hub.accounts.passwords import Passwords
 from claw_hub.accounts.schema import Base
-from claw_native.servers import accepts
+from claw_native.servers import DATABASE, accepts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -42,8 +42,16 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="module")
+def _emptied(_postgres: Postgres) -> None:
+    """Forgets what tests of other modules have left in the database."""
+    _postgres.start()
+    _postgres.query(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    _postgres.provide()
+
+
 @pytest.fixture
-def postgres(_postgres: Postgres) -> Postgres:
+def postgres(_emptied: None, _postgres: Postgres) -> Postgres:
     """The throw-away cluster, running; `engine` empties its tables, which takes less time than anew."""
     if not accepts(_postgres.port):
         _postgres.start()
